@@ -1,0 +1,66 @@
+#include "cpu/ffi.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace cssm {
+namespace {
+
+Buffer to_buffer(const ffi::AnyBuffer& buffer) {
+  const auto dims = buffer.dimensions();
+  return {static_cast<const char*>(buffer.untyped_data()), Dims(dims.begin(), dims.end()), buffer.element_type(),
+          buffer.size_bytes()};
+}
+
+const LinearScanKernels& linear_scan_kernels(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return avx512::linear_scan_kernels();
+  if (isa == Isa::kAvx2) return avx2::linear_scan_kernels();
+#endif
+  (void)isa;
+  return baseline::linear_scan_kernels();
+}
+
+}  // namespace
+
+const NativeKernels& native_kernels() {
+  static const Isa isa = select_isa();
+  static const NativeKernels kernels{isa, linear_scan_kernels(isa)};
+  return kernels;
+}
+
+DType Buffer::dtype() const {
+  switch (element) {
+    case ffi::DataType::F32: return DType::kF32;
+    case ffi::DataType::F64: return DType::kF64;
+    case ffi::DataType::C64: return DType::kC64;
+    case ffi::DataType::C128: return DType::kC128;
+    case ffi::DataType::BF16: return DType::kBF16;
+    case ffi::DataType::F16: return DType::kF16;
+    default: throw std::invalid_argument("cssm_kernels: unsupported element type in a native call");
+  }
+}
+
+Buffer Operands::next() {
+  auto buffer = args_.get<ffi::AnyBuffer>(i_++);
+  if (!buffer.has_value()) throw std::invalid_argument("cssm_kernels: too few operands in a native call");
+  return to_buffer(*buffer);
+}
+
+Buffer Results::next() {
+  static const bool poison = std::getenv("CSSM_KERNELS_POISON_OUTPUTS") != nullptr;
+  auto buffer = rets_.get<ffi::AnyBuffer>(i_++);
+  if (!buffer.has_value()) throw std::invalid_argument("cssm_kernels: too few results in a native call");
+  Buffer result = to_buffer(**buffer);
+  if (poison && !result.empty()) std::memset(result.out(), 0xff, result.bytes);
+  return result;
+}
+
+void Results::zero_all() {
+  for (size_t i = 0; i < rets_.size(); ++i) {
+    auto buffer = rets_.get<ffi::AnyBuffer>(i);
+    if (buffer.has_value() && (*buffer)->size_bytes() > 0) std::memset((*buffer)->untyped_data(), 0, (*buffer)->size_bytes());
+  }
+}
+
+}  // namespace cssm

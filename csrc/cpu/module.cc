@@ -1,0 +1,37 @@
+// The Python module: FFI handlers as capsules, and what the build and this machine are.
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "cpu/ffi.h"
+
+namespace cssm {
+
+XLA_FFI_DECLARE_HANDLER_SYMBOL(linear_scan_forward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(linear_scan_backward_cpu);
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_cpu, m) {
+  native_kernels();  // a bad CSSM_KERNELS_ISA fails the import
+
+  m.def("handlers", [] {
+    const auto capsule = [](auto* handler) {
+      return py::capsule(reinterpret_cast<void*>(handler), "xla._CUSTOM_CALL_TARGET");
+    };
+    py::dict handlers;
+    handlers["cssm_linear_scan_forward"] = capsule(linear_scan_forward_cpu);
+    handlers["cssm_linear_scan_backward"] = capsule(linear_scan_backward_cpu);
+    return handlers;
+  });
+  m.def("build_info", [] {
+    py::dict info;
+    info["isa"] = isa_name(native_kernels().isa);
+    info["compiler"] = CSSM_COMPILER;
+    info["build_type"] = CSSM_BUILD_TYPE;
+    info["xla_ffi_api"] = std::to_string(XLA_FFI_API_MAJOR) + "." + std::to_string(XLA_FFI_API_MINOR);
+    return info;
+  });
+}
+
+}  // namespace cssm

@@ -1,0 +1,233 @@
+"""Primitives for recurrences: one mechanism for optional operands, lowering, vmap and sharding, used by every operation.
+
+Operands are aligned (see `_layout`): one rank, every dimension full or 1, None where absent. An operation is three of these
+primitives, tied by differentiation rules of its own: `scan`, its `tangent` (linear in the tangents), and `vjp`, the fused
+backward kernel. `jax.custom_vjp` has no jvp, and `custom_jvp` with `linear_call` gives a wrong second order.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
+
+# The only private import: a primitive that lowers to custom_partitioning must see the devices while lowering.
+from jax._src.dispatch import prim_requires_devices_during_lowering
+
+from cssm_kernels._layout import full_shape
+
+Operands = Sequence[Array | None]
+
+
+class RecurrencePrimitive:
+    """A primitive over aligned operands, some of which may be absent.
+
+    Args:
+      name: the primitive's name.
+      results: (*operands, **params) -> [(shape, dtype), ...]; operands are abstract values or None.
+      definition: the same computation in terms of jax and other primitives. It is what lowers where there is no native
+        form, and what higher derivatives go through.
+      native: {platform: the same computation as a custom call}.
+      summed: (params) -> indices of operands whose shape, broadcast or not, a result has. Under vmap these are brought to
+        the batch's size, or that result would be summed over the batch.
+
+    Params always hold `axis`, `reverse` and `implementation` (None, or the platform whose native form is demanded).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        results: Callable[..., list[tuple[tuple[int, ...], Any]]],
+        definition: Callable[..., Sequence[Array]],
+        native: dict[str, Callable[..., Sequence[Array]]],
+        summed: Callable[[dict[str, Any], tuple[bool, ...]], tuple[int, ...]] = lambda params, present: (),
+    ) -> None:
+        self.results, self.definition, self.summed = results, definition, summed
+        self.primitive = Primitive(name)
+        self.primitive.multiple_results = True
+        self.primitive.def_impl(self._run)
+        self.primitive.def_abstract_eval(self._abstract_eval)
+        batching.primitive_batchers[self.primitive] = self._batch
+        mlir.register_lowering(self.primitive, self._lowering(None, None))
+        for platform, function in native.items():
+            mlir.register_lowering(self.primitive, self._lowering(platform, function), platform=platform)
+        prim_requires_devices_during_lowering.add(self.primitive)
+
+    def __call__(self, *operands: Array | None, **params: Any) -> list[Array]:
+        present = tuple(operand is not None for operand in operands)
+        flat = _same_varying_axes([operand for operand in operands if operand is not None])
+        return self.primitive.bind(*flat, present=present, **params)
+
+    def def_jvp(self, rule: Callable[..., tuple[list[Any], list[Any]]]) -> None:
+        """`rule(primals, tangents, **params)`: operands with None where absent, tangents None where zero."""
+
+        def jvp(primals, tangents, *, present, **params):
+            outs, out_tangents = rule(unpack(primals, present), unpack(map(_or_none, tangents), present), **params)
+            return outs, [ad.Zero.from_primal_value(o) if t is None else t for o, t in zip(outs, out_tangents)]
+
+        ad.primitive_jvps[self.primitive] = jvp
+
+    def def_jvp_by_definition(self) -> None:
+        """Differentiate `definition` instead."""
+
+        def rule(primals, tangents, **params):
+            live = [i for i, tangent in enumerate(tangents) if tangent is not None]
+
+            def of_live(*values):
+                operands = list(primals)
+                for i, value in zip(live, values):
+                    operands[i] = value
+                return self.definition(*operands, **params)
+
+            return jax.jvp(of_live, [primals[i] for i in live], [tangents[i] for i in live])
+
+        self.def_jvp(rule)
+
+    def def_transpose(self, rule: Callable[..., Sequence[Array | None]]) -> None:
+        """`rule(cotangents, operands, is_linear, **params)` -> a cotangent or None for each operand.
+
+        Cotangents are `ad.Zero` where zero; linear operands are undefined primals.
+        """
+
+        def transpose(cotangents, *flat, present, **params):
+            operands = unpack(flat, present)
+            is_linear = [o is not None and ad.is_undefined_primal(o) for o in operands]
+            if all(type(ct) is ad.Zero for ct in cotangents):
+                outs = [ad.Zero(o.aval) if linear else None for o, linear in zip(operands, is_linear)]
+            else:
+                outs = list(rule(cotangents, operands, is_linear, **params))
+            return [out for out, there in zip(outs, present) if there]
+
+        ad.primitive_transposes[self.primitive] = transpose
+
+    def _run(self, *flat, **params):
+        return _jitted(self.primitive, tuple(sorted(params.items())))(*flat)
+
+    def _abstract_eval(self, *avals, present, **params):
+        # An operand's own aval, so that the mesh axes it varies over under shard_map are kept.
+        return [
+            avals[0].update(shape=shape, dtype=dtype, weak_type=False)
+            for shape, dtype in self.results(*unpack(avals, present), **params)
+        ]
+
+    def _batch(self, flat, dims, *, present, axis, **params):
+        """The batch becomes one more aligned dimension, where the first batched operand has it."""
+        size = next(x.shape[d] for x, d in zip(flat, dims) if d is not None)
+        at = next(d for d in dims if d is not None)
+        flat = [jnp.expand_dims(x, at) if d is None else jnp.moveaxis(x, d, at) for x, d in zip(flat, dims)]
+        operands = unpack(flat, present)
+        for i in self.summed(params, present):
+            shape = operands[i].shape
+            operands[i] = jnp.broadcast_to(operands[i], shape[:at] + (size,) + shape[at + 1 :])
+        outs = self(*operands, axis=axis + (at <= axis), **params)
+        return outs, [at] * len(outs)
+
+    def _lowering(self, platform, native):
+        def lower(ctx, *flat, present, implementation, axis, **params):
+            if implementation is not None and implementation != platform:
+                raise ValueError(
+                    f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for another "
+                    f"platform; expected None or an implementation that runs there"
+                )
+
+            def compute(*flat):
+                if native is None:
+                    return self.definition(
+                        *unpack(flat, present), axis=axis, implementation=implementation, **params
+                    )
+                return native(*unpack(flat, present), axis=axis, **params)
+
+            if native is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:
+                in_shapes = [aval.shape for aval in ctx.avals_in]
+                out_shapes = [aval.shape for aval in ctx.avals_out]
+                compute = _partitioned(compute, in_shapes, out_shapes, axis)
+            return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
+
+        return lower
+
+
+def unpack(flat: Any, present: tuple[bool, ...]) -> list[Any]:
+    """Operands with None where absent, from those that are there."""
+    values = iter(flat)
+    return [next(values) if there else None for there in present]
+
+
+def _or_none(tangent):
+    return None if type(tangent) is ad.Zero else tangent
+
+
+@functools.lru_cache(maxsize=1024)
+def _jitted(primitive, params):
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
+
+def _same_varying_axes(arrays: list[Array]) -> list[Array]:
+    """Under shard_map, every operand varies over the same mesh axes; the transpose sums a replicated operand's gradient."""
+    varying = [_varying_axes(jax.typeof(x)) for x in arrays]
+    every = frozenset().union(*varying)
+    return [
+        jax.lax.pcast(x, tuple(every - axes), to="varying") if every - axes else x for x, axes in zip(arrays, varying)
+    ]
+
+
+def _varying_axes(aval):
+    axes = getattr(aval, "vma", None)
+    if axes is None:
+        axes = getattr(getattr(aval, "manual_axis_type", None), "varying", None)
+    return frozenset(axes or ())
+
+
+def _partitioned(compute, in_shapes, out_shapes, axis):
+    """`compute` as XLA's partitioner sees it: independent along every dimension but time.
+
+    Without this a custom call's operands are gathered to every device.
+    """
+    full = full_shape_of(in_shapes + out_shapes)
+
+    def partition(mesh, args, results):
+        whole = next((s for s in (*args, *results) if s.shape == full), None)
+        spec = [None] * len(full) if whole is None else list(whole.sharding.spec)
+        spec += [None] * (len(full) - len(spec))
+        spec[axis] = None
+
+        def sharding(shape):
+            return NamedSharding(mesh, PartitionSpec(*(s if n == m else None for s, n, m in zip(spec, shape, full))))
+
+        def local(*flat):
+            return [_sum_over_devices(out, shape) for out, shape in zip(compute(*flat), out_shapes)]
+
+        def _sum_over_devices(out, shape):
+            axes = [s for s, n, m in zip(spec, shape, full) if n != m and s is not None]
+            names = tuple(name for s in axes for name in (s if isinstance(s, tuple) else (s,)))
+            return jax.lax.psum(out, names) if names else out
+
+        return mesh, local, tuple(sharding(s) for s in out_shapes), tuple(sharding(s) for s in in_shapes)
+
+    partitioned = custom_partitioning(lambda *flat: tuple(compute(*flat)))
+    rule, time_factors = _sharding_rule(in_shapes, out_shapes, full, axis)
+    partitioned.def_partition(partition=partition, sharding_rule=rule, need_replication_factors=time_factors)
+    return partitioned
+
+
+def full_shape_of(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(max(sizes) if 0 not in sizes else 0 for sizes in zip(*shapes))
+
+
+def _sharding_rule(in_shapes, out_shapes, full, axis):
+    """An einsum-like rule; a broadcast dimension is a factor of its own."""
+    broadcast = (f"s{i}" for i in range(1_000_000))
+
+    def factors(shape):
+        return " ".join(f"d{d}" if n == m else next(broadcast) for d, (n, m) in enumerate(zip(shape, full)))
+
+    rule = ", ".join(map(factors, in_shapes)) + " -> " + ", ".join(map(factors, out_shapes))
+    return rule, (f"d{axis}",)
