@@ -36,8 +36,8 @@ class RecurrencePrimitive:
       definition: the same computation in terms of jax and other primitives. It is what lowers where there is no native
         form, and what higher derivatives go through.
       native: {platform: the same computation as a custom call}.
-      summed: (params) -> indices of operands whose shape, broadcast or not, a result has. Under vmap these are brought to
-        the batch's size, or that result would be summed over the batch.
+      whole: (which operands are present) -> indices of those that must have the batch under vmap: one whose shape a result
+        has, which would otherwise be summed over the batch, and one that may not be broadcast.
 
     Params always hold `axis`, `reverse` and `implementation` (None, or the platform whose native form is demanded).
     """
@@ -49,17 +49,18 @@ class RecurrencePrimitive:
         results: Callable[..., list[tuple[tuple[int, ...], Any]]],
         definition: Callable[..., Sequence[Array]],
         native: dict[str, Callable[..., Sequence[Array]]],
-        summed: Callable[[dict[str, Any], tuple[bool, ...]], tuple[int, ...]] = lambda params, present: (),
+        whole: Callable[[tuple[bool, ...]], tuple[int, ...]] = lambda present: (),
     ) -> None:
-        self.results, self.definition, self.summed = results, definition, summed
+        self.results, self.definition, self.whole = results, definition, whole
+        self.has_native = bool(native)
         self.primitive = Primitive(name)
         self.primitive.multiple_results = True
         self.primitive.def_impl(self._run)
         self.primitive.def_abstract_eval(self._abstract_eval)
         batching.primitive_batchers[self.primitive] = self._batch
-        mlir.register_lowering(self.primitive, self._lowering(None, None))
+        mlir.register_lowering(self.primitive, self._lowering(None))
         for platform, function in native.items():
-            mlir.register_lowering(self.primitive, self._lowering(platform, function), platform=platform)
+            mlir.register_lowering(self.primitive, self._lowering(function), platform=platform)
         prim_requires_devices_during_lowering.add(self.primitive)
 
     def __call__(self, *operands: Array | None, **params: Any) -> list[Array]:
@@ -125,15 +126,18 @@ class RecurrencePrimitive:
         at = next(d for d in dims if d is not None)
         flat = [jnp.expand_dims(x, at) if d is None else jnp.moveaxis(x, d, at) for x, d in zip(flat, dims)]
         operands = unpack(flat, present)
-        for i in self.summed(params, present):
+        for i in self.whole(present):
             shape = operands[i].shape
             operands[i] = jnp.broadcast_to(operands[i], shape[:at] + (size,) + shape[at + 1 :])
         outs = self(*operands, axis=axis + (at <= axis), **params)
         return outs, [at] * len(outs)
 
-    def _lowering(self, platform, native):
+    def _lowering(self, native):
+        has_native = self.has_native
+
         def lower(ctx, *flat, present, implementation, axis, **params):
-            if implementation is not None and implementation != platform:
+            # A primitive with no native form of its own leaves the check to those in its definition.
+            if implementation is not None and native is None and has_native:
                 raise ValueError(
                     f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for another "
                     f"platform; expected None or an implementation that runs there"

@@ -7,7 +7,10 @@ namespace {
 
 constexpr int64_t kMaxTasks = 128;
 constexpr int64_t kMinTaskBytes = 32 << 10;
-constexpr int64_t kMinRunBytes = 512, kMaxRunBytes = 4096;  // long enough to stream, short enough to stay in L1
+// Runs are as long as leaves every thread a few tasks: long ones stream best, and their states still fit in L2.
+constexpr int64_t kMinRunBytes = 512, kMaxRunBytes = 32 << 10;
+constexpr int64_t kTasksPerThread = 2;
+constexpr int64_t kReducedRunBytes = 4096;  // where sums run over lanes, their order must not depend on the threads
 constexpr int64_t kMinContiguousBytes = 32;
 constexpr int64_t kGatheredLanes = 32;
 
@@ -42,7 +45,7 @@ Offsets TaskGrid::offsets(int64_t u, int64_t r) const {
 
 Range part(int64_t size, int64_t n, int64_t i) { return {size * i / n, size * (i + 1) / n}; }
 
-TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sums_bytes) {
+TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sums_bytes, int64_t threads) {
   TaskGrid grid{};
   const int64_t bytes = view.steps * view.lanes() * element_bytes;
   std::vector<Dim> dims = view.dims;
@@ -50,15 +53,16 @@ TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sum
   grid.run = grid.row = 1;
   if (grid.contiguous) {
     Dim& lane = dims.back();
-    const int64_t run_bytes = std::clamp(view.lanes() * element_bytes / 64, kMinRunBytes, kMaxRunBytes) / 64 * 64;
     grid.row = lane.size;
+    grid.row_reduced = lane.stride[kA] == 0 && sums_bytes > 0;
+    const int64_t share = view.lanes() * element_bytes / (kTasksPerThread * threads);
+    const int64_t run_bytes =
+        grid.row_reduced ? kReducedRunBytes : std::clamp(share, kMinRunBytes, kMaxRunBytes) / 64 * 64;
     grid.run = std::min(lane.size, run_bytes / element_bytes);
-    grid.row_reduced = lane.stride[kA] == 0;
     lane.size = ceil_div(grid.row, grid.run);
     for (int64_t& stride : lane.stride) stride *= grid.run;
   }
   for (const Dim& dim : dims) (dim.stride[kA] == 0 && sums_bytes > 0 ? grid.reduced : grid.unique).push_back(dim);
-  grid.row_reduced = grid.row_reduced && sums_bytes > 0;
   grid.num_unique = count(grid.unique);
   grid.num_reduced = count(grid.reduced);
 

@@ -1,5 +1,5 @@
-// How the lanes of a recurrence are cut into units, and units into tasks. A function of shapes alone, never of the number of
-// threads, so that sums over tasks are bitwise the same from run to run.
+// How the lanes of a recurrence are cut into units, and units into tasks. Where a sum runs over units or tasks the cut is a
+// function of shapes alone, never of the number of threads, so that results are bitwise the same on every run.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,6 @@ struct Range {
 Range part(int64_t size, int64_t n, int64_t i);
 
 // `sums_bytes`: size of one task's sums of da (0 if da is stored, or not wanted).
-TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sums_bytes);
+TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sums_bytes, int64_t threads);
 
 }  // namespace cssm

@@ -29,9 +29,9 @@ int64_t product(const Dims& dims) {
 }
 
 ScanContext make_context(const LinearScanProblem& p, const LinearScanKernels& kernels, const Dims& x_dims,
-                         int64_t arrays, int64_t sums_bytes) {
+                         int64_t arrays, int64_t sums_bytes, ThreadPool& pool) {
   ScanView view = make_scan_view(p.shape, p.axis, p.a_dims, x_dims, p.reset_dims, p.h0_dims);
-  TaskGrid grid = make_task_grid(view, element_bytes(p.dtype), sums_bytes);
+  TaskGrid grid = make_task_grid(view, element_bytes(p.dtype), sums_bytes, pool.num_threads());
   const bool stream = arrays * product(p.shape) * int64_t(element_bytes(p.dtype)) > last_level_cache_bytes();
   return {p, kernels, std::move(view), std::move(grid), stream};
 }
@@ -67,7 +67,7 @@ void linear_scan_forward(const LinearScanProblem& p, const LinearScanForward& f,
                          ThreadPool& pool) {
   with_number(p.dtype, [&](auto number) {
     using N = decltype(number);
-    const ScanContext context = make_context(p, kernels, f.x_dims, 2, 0);
+    const ScanContext context = make_context(p, kernels, f.x_dims, 2, 0, pool);
     parallel_for(pool, context.grid.num_tasks(), [&](int64_t task) {
       if (context.grid.contiguous) {
         LinearScanRuns<N>(context).forward(f, task);
@@ -84,7 +84,7 @@ void linear_scan_backward(const LinearScanProblem& p, const LinearScanBackward& 
     using N = decltype(number);
     const bool summed = b.da && p.a_dims != p.shape;
     const int64_t size = summed ? product(p.a_dims) * N::kParts : 0;
-    const ScanContext context = make_context(p, kernels, p.shape, 3, size * int64_t(sizeof(double)));
+    const ScanContext context = make_context(p, kernels, p.shape, 3, size * int64_t(sizeof(double)), pool);
     const GradASums sums(context.grid.tasks_reduced, size);
     parallel_for(pool, context.grid.num_tasks(), [&](int64_t task) {
       double* const into = summed ? sums.set(task % context.grid.tasks_reduced) : nullptr;

@@ -83,8 +83,8 @@ class LinearScanRuns {
   using S = typename N::S;
   using C = typename N::C;
 
-  static constexpr int64_t kMaxPanelRuns = 64;
-  static constexpr int64_t kMaxPanelBytes = 4096;
+  static constexpr int64_t kMaxPanelRuns = 128;
+  static constexpr int64_t kMaxPanelBytes = 32 << 10;
 
   // Runs advanced together, their states side by side in L1.
   struct Panel {

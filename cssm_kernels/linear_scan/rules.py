@@ -46,12 +46,14 @@ scan = RecurrencePrimitive(
 
 
 def _tangent_results(a, h, h0, reset, da, dx, dh0, *, axis, **_):
-    return [(h.shape, h.dtype), (_state_shape(h.shape, axis), state_dtype(h.dtype))]
+    shape = full_shape(a, h, h0, reset, da, dx, dh0)
+    return [(shape, h.dtype), (_state_shape(shape, axis), state_dtype(h.dtype))]
 
 
 def _tangent_definition(a, h, h0, reset, da, dx, dh0, *, axis, reverse, implementation):
     """dh_t = a_t dh_{t-1} + (dx_t + da_t h_{t-1})"""
-    u = jnp.zeros(h.shape, h.dtype) if dx is None else jnp.broadcast_to(dx, h.shape)
+    shape = full_shape(a, h, h0, reset, da, dx, dh0)
+    u = jnp.zeros(shape, h.dtype) if dx is None else jnp.broadcast_to(dx, shape)
     if da is not None:
         u = u + (da * _previous(h, h0, reset, axis, reverse)).astype(u.dtype)
     return scan(a, u, dh0, reset, axis=axis, reverse=reverse, implementation=implementation)
@@ -79,8 +81,8 @@ def _vjp_definition(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, 
     if ct_final is not None:
         at_last = lax.index_in_dim(g, last, axis) + ct_final
         g = lax.dynamic_update_index_in_dim(g, at_last.astype(g.dtype), last % shape[axis], axis)
-    a_next = _shifted(a, axis, not reverse)
-    reset_next = None if reset is None else _shifted(reset, axis, not reverse)
+    a_next = _shifted(a, axis, later=reverse)
+    reset_next = None if reset is None else _shifted(reset, axis, later=reverse)
     g, _ = scan(a_next, g, None, reset_next, axis=axis, reverse=not reverse, implementation=implementation)
     outs = [] if h is None else [sum_to(g * _previous(h, h0, reset, axis, reverse), a.shape).astype(a.dtype)]
     outs.append(g)
@@ -104,7 +106,8 @@ vjp = RecurrencePrimitive(
     results=_vjp_results,
     definition=_vjp_definition,
     native={"cpu": _vjp_native},
-    summed=lambda params, present: (0,) if present[1] else (),
+    # da has a's shape; the kernel takes h, ct and ct_final whole.
+    whole=lambda present: tuple(i for i in (0, 1, 4, 5) if present[i] and (i > 0 or present[1])),
 )
 
 

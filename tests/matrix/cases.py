@@ -1,0 +1,127 @@
+"""The shapes, dtypes and magnitudes every operation is tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from tests.matrix.operations import Arrays
+
+REAL = ("float32", "float64", "bfloat16", "float16")
+COMPLEX = ("complex64", "complex128")
+EXACT = ("float64", "complex128")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Shape of the result, its time axis, the shape of the gates, and which optional operands there are."""
+
+    shape: tuple[int, ...]
+    axis: int
+    gate: tuple[int, ...]
+    h0: bool = True
+    reset: str = ""  # "", "step" (one flag a step), "sequence" (one a step and batch item) or "element"
+    magnitude: str = "below one"
+
+    def __str__(self) -> str:
+        text = f"{'x'.join(map(str, self.shape))} axis{self.axis} gate{'x'.join(map(str, self.gate)) or 'scalar'}"
+        return text + ("" if self.h0 else " no-h0") + (f" reset-{self.reset}" if self.reset else "") + (
+            "" if self.magnitude == "below one" else f" {self.magnitude}"
+        )
+
+
+SHAPES = [
+    # time leading: contiguous lanes, whole vectors and tails
+    Case((7, 40), 0, (7, 40)),
+    Case((7, 40), 0, (1, 40)),
+    Case((7, 40), 0, (7, 1)),
+    Case((7, 40), 0, ()),
+    Case((65, 33), 0, (33,), h0=False),
+    Case((1, 600), 0, (1, 600)),
+    Case((2, 600), 0, (600,)),
+    Case((3, 9000), 0, (3, 9000)),
+    Case((3, 9000), 0, (1, 1)),
+    # (batch, time, channels) and deeper
+    Case((3, 9, 50), 1, (9, 50)),
+    Case((3, 9, 50), 1, (3, 1, 50)),
+    Case((3, 9, 50), 1, (3, 9, 1)),
+    Case((3, 9, 50), 1, (1, 1, 1), h0=False),
+    Case((2, 70, 4, 33), 1, (1, 1, 4, 1)),
+    Case((2, 70, 4, 33), 1, (2, 1, 1, 33)),
+    Case((2, 5, 3, 4, 17), 1, (2, 5, 3, 1, 1)),
+    Case((17, 11, 64), 1, (11, 64)),
+    # time last, or rows too short to be contiguous: gathered
+    Case((5, 130), 1, (5, 130)),
+    Case((5, 130), 1, (5, 1)),
+    Case((5, 130), 1, (130,)),
+    Case((40, 67, 3), 1, (40, 67, 3)),
+    Case((40, 67, 3), 1, (3,)),
+    Case((40, 67, 3), 1, (1, 67, 1)),
+    Case((131,), 0, (131,)),
+    Case((131,), 0, ()),
+    # steps at the edges of unrolling and of tiles
+    *(Case((steps, 24), 0, (steps, 24)) for steps in (2, 3, 4, 5, 64, 127)),
+    *(Case((3, steps), -1, (3, steps)) for steps in (1, 2, 63, 64, 65, 128, 129)),
+    # nothing to do
+    Case((0, 4), 0, (1, 4)),
+    Case((5, 0), 0, (5, 1)),
+    Case((0, 5, 3), 1, (1, 1, 3)),
+]
+RESETS = [
+    Case((30, 40), 0, (30, 40), reset="step"),
+    Case((30, 40), 0, (1, 40), reset="step", h0=False),
+    Case((30, 40), 0, (30, 1), reset="step"),
+    Case((30, 40), 0, (30, 40), reset="element"),
+    Case((30, 40), 0, (40,), reset="element"),
+    Case((4, 70, 20), 1, (70, 20), reset="sequence"),
+    Case((4, 70), 1, (4, 70), reset="sequence"),
+    Case((4, 70), 1, (1, 1), reset="step"),
+]
+MAGNITUDES = [
+    Case((200, 20), 0, (200, 20), magnitude=magnitude) for magnitude in ("zero", "near one", "one", "above one")
+]
+ALL = SHAPES + RESETS + MAGNITUDES
+# Gate elements summed over, gathered and not, with and without flags: what a backward pass has to get right.
+GRADIENTS = [case for case in ALL if 0 not in case.shape and case.shape != (3, 9000)] + [Case((3, 2100), 0, (1, 1))]
+
+_MODULUS = {"zero": (0, 0), "below one": (0.2, 0.95), "near one": (0.999, 1.001), "one": (1, 1), "above one": (1.0, 1.02)}
+
+
+def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    values = rng.normal(size=shape)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        values = values + 1j * rng.normal(size=shape)
+    return values.astype(jnp.dtype(dtype))
+
+
+def make_operands(case: Case, gates: tuple[str, ...], dtype: Any, rng: np.random.Generator) -> Arrays:
+    """Operands in `dtype`, the gates of the case's modulus and any sign or phase."""
+    axis = case.axis % len(case.shape)
+    low, high = _MODULUS[case.magnitude]
+    operands: Arrays = {}
+    for name in gates:
+        direction = random_array(rng, case.gate, "complex128" if "complex" in str(dtype) else "float64")
+        direction = direction / np.abs(direction)
+        operands[name] = (rng.uniform(low, high, case.gate) * direction).astype(jnp.dtype(dtype))
+    operands["x"] = random_array(rng, case.shape, dtype)
+    if case.h0:
+        half = dtype in ("bfloat16", "float16")
+        operands["h0"] = random_array(rng, case.shape[:axis] + case.shape[axis + 1 :], "float32" if half else dtype)
+    if case.reset:
+        keep = {"step": (axis,), "sequence": tuple(range(axis + 1)), "element": tuple(range(len(case.shape)))}[case.reset]
+        shape = tuple(n if d in keep else 1 for d, n in enumerate(case.shape))
+        operands["reset"] = rng.random(shape) < 0.2
+    return operands
+
+
+def widened(operands: Arrays) -> Arrays:
+    """The same values in float64 or complex128."""
+    wide = {}
+    for name, value in operands.items():
+        kind = jnp.dtype(value.dtype)
+        target = bool if kind == bool else np.complex128 if jnp.issubdtype(kind, jnp.complexfloating) else np.float64
+        wide[name] = np.asarray(value).astype(target)
+    return wide

@@ -1,0 +1,124 @@
+"""Several devices. Without these checks a sharded jit gathers every operand to every device, and a gradient summed over a
+sharded batch is silently one device's share of it."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import cssm_kernels
+from tests.matrix.cases import Case, make_operands
+from tests.matrix.operations import OPERATIONS
+
+each_native = pytest.mark.parametrize(
+    "operation, implementation",
+    [(operation, name) for operation in OPERATIONS for name in operation.native],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+
+
+def mesh(*shape, names=("d", "e")):
+    return jax.make_mesh(shape, names[: len(shape)], axis_types=(jax.sharding.AxisType.Auto,) * len(shape))
+
+
+def sharded(operands, device_mesh, spec, axis):
+    """Each operand split as `spec` splits the result, where it is not broadcast; h0 has no time axis."""
+    rank = operands["x"].ndim
+
+    def place(name, value):
+        if name == "h0":
+            own = [s for d, s in enumerate(spec) if d != axis]
+        else:
+            own = [None] * (rank - value.ndim) + list(spec)
+        own = own[-value.ndim :] if value.ndim else []
+        own = [s if n > 1 else None for s, n in zip(own, value.shape)]
+        return jax.device_put(value, NamedSharding(device_mesh, P(*own)))
+
+    return {name: place(name, value) for name, value in operands.items()}
+
+
+@each_native
+@pytest.mark.parametrize("gate", [(8, 16, 4), (1, 1, 4), (8, 1, 1), (1, 16, 1)], ids=str)
+@pytest.mark.parametrize("reset", ["", "sequence"])
+def test_sharded_jit_gathers_nothing(operation, implementation, gate, reset, rng):
+    case = Case((8, 16, 4), 1, gate, reset=reset)
+    operands = make_operands(case, operation.gates, "float32", rng)
+    flags = {name: operands.pop(name) for name in ("reset",) if name in operands}
+
+    def run(operands, flags):
+        def loss(operands):
+            h, final = operation.call({**operands, **flags}, axis=1, implementation=implementation)
+            return jnp.sum(h**2) + jnp.sum(final), h
+
+        grads, h = jax.grad(loss, has_aux=True)(operands)
+        return h, grads
+
+    expected = run(operands, flags)
+    for device_mesh, spec in [
+        (mesh(4), ("d", None, None)),
+        (mesh(4), (None, None, "d")),
+        (mesh(2, 2), ("d", None, "e")),
+        (mesh(2, 2), (("d", "e"), None, None)),
+    ]:
+        placed = sharded(operands, device_mesh, spec, 1), sharded(flags | {"x": operands["x"]}, device_mesh, spec, 1)
+        placed[1].pop("x")
+        compiled = jax.jit(run).lower(*placed).compile()
+        assert "all-gather" not in compiled.as_text()
+        actual = compiled(*placed)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 2e-5, 2e-5), actual, expected)
+        assert actual[0].sharding.is_equivalent_to(NamedSharding(device_mesh, P(*spec)), 3)
+
+
+@each_native
+@pytest.mark.parametrize("replicated", [(), ("a",), ("h0",), ("a", "h0")], ids=str)
+def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implementation, replicated, rng):
+    operands = make_operands(Case((8, 6, 4), 1, (8 if "a" not in replicated else 1, 6, 4)), operation.gates, "float64", rng)
+    if "h0" in replicated:
+        operands["h0"] = operands["h0"][:1]
+    device_mesh = mesh(4)
+    specs = {name: P() if name in replicated else P("d") for name in operands}
+
+    def local(operands):
+        h, final = operation.call(operands, axis=1, implementation=implementation)
+        return jax.lax.psum(jnp.sum(h**2) + jnp.sum(final**2), "d")
+
+    loss = jax.shard_map(local, mesh=device_mesh, in_specs=(specs,), out_specs=P())
+    whole = lambda o: jnp.sum(operation.call(o, axis=1)[0] ** 2) + jnp.sum(operation.call(o, axis=1)[1] ** 2)
+    np.testing.assert_allclose(loss(operands), whole(operands), 1e-12)
+    for transformed in (jax.grad, lambda f: jax.jit(jax.grad(f)), lambda f: lambda o: jax.jvp(jax.grad(f), (o,), (o,))[1]):
+        actual, expected = transformed(loss)(operands), transformed(whole)(operands)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-10), actual, expected)
+
+
+@each_native
+def test_shard_map_program_exports(operation, implementation, rng):
+    operands = make_operands(Case((8, 16, 4), 1, (8, 1, 4)), operation.gates, "float32", rng)
+    placed = sharded(operands, mesh(4), ("d", None, None), 1)
+    local = lambda o: operation.call(o, axis=1, implementation=implementation)[0]
+    run = jax.jit(jax.shard_map(local, mesh=mesh(4), in_specs=P("d"), out_specs=P("d")))
+    exported = jax.export.export(run, disabled_checks=cssm_kernels.export_checks())(placed)
+    actual = jax.jit(jax.export.deserialize(exported.serialize()).call)(placed)
+    np.testing.assert_array_equal(actual, run(operands))
+
+
+@each_native
+def test_every_axis_but_time_is_independent(operation, implementation, rng):
+    """Each pair of result axes sharded, for each time axis."""
+    for axis in range(3):
+        shape = tuple(12 if d == axis else 4 for d in range(3))
+        operands = make_operands(Case(shape, axis, shape, h0=False), operation.gates, "float32", rng)
+        run = jax.jit(lambda o, axis=axis: operation.call(o, axis=axis, implementation=implementation)[0])
+        expected = run(operands)
+        others = [d for d in range(3) if d != axis]
+        for d, e in itertools.permutations(others, 2):
+            spec = tuple("d" if k == d else "e" if k == e else None for k in range(3))
+            placed = sharded(operands, mesh(2, 2), spec, axis)
+            compiled = run.lower(placed).compile()
+            assert "all-gather" not in compiled.as_text()
+            np.testing.assert_array_equal(compiled(placed), expected)
