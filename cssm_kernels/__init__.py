@@ -1,11 +1,11 @@
 """Fused linear recurrences for JAX.
 
-    h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leading axis
+h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leading axis
 """
 
 from cssm_kernels._native import build_info, export_checks
-from cssm_kernels.linear_scan import linear_scan
+from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "build_info", "export_checks", "linear_scan"]
+__all__ = ["__version__", "build_info", "export_checks", "linear_scan", "time_sharded_linear_scan"]

@@ -16,6 +16,8 @@ def check_implementation(implementation: Any, available: tuple[str, ...]) -> Non
     """
     if implementation is not None and implementation not in available:
         names = ", ".join(repr(name) for name in available)
-        raise ValueError(f"implementation is {implementation!r}; expected None (the best for the platform) or one of {names}")
+        raise ValueError(
+            f"implementation is {implementation!r}; expected None (the best for the platform) or one of {names}"
+        )
     if implementation in (None, "cpu"):
         _native.load()

@@ -74,7 +74,9 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
 
 def _array(name: str, value: Any) -> Array:
     if not isinstance(value, (jax.Array, np.ndarray, np.generic, float, complex, int, list, tuple)):
-        raise TypeError(f"{name} is a {type(value).__name__}; expected an array of one of {', '.join(SUPPORTED_DTYPES)}")
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; expected an array of one of {', '.join(SUPPORTED_DTYPES)}"
+        )
     try:
         return jnp.asarray(value)
     except TypeError as error:
@@ -83,7 +85,9 @@ def _array(name: str, value: Any) -> Array:
 
 def _as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
     """`value` in `dtype`, if that loses nothing (a Python number always takes it)."""
-    is_python_number = isinstance(value, (float, int)) or (isinstance(value, complex) and jnp.issubdtype(dtype, np.complexfloating))
+    is_python_number = isinstance(value, (float, int)) or (
+        isinstance(value, complex) and jnp.issubdtype(dtype, np.complexfloating)
+    )
     if is_python_number and not isinstance(value, bool):
         return jnp.asarray(value, dtype)
     value = _array(name, value)
@@ -114,9 +118,7 @@ def _normalized_axis(axis: Any, shape: tuple[int, ...]) -> int:
 
 
 def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    return len(shape) <= len(target) and all(
-        have in (1, want) for have, want in zip(reversed(shape), reversed(target))
-    )
+    return len(shape) <= len(target) and all(have in (1, want) for have, want in zip(reversed(shape), reversed(target)))
 
 
 def _aligned_reset(reset: Any, shape: tuple[int, ...], axis: int) -> Array:

@@ -145,9 +145,7 @@ class RecurrencePrimitive:
 
             def compute(*flat):
                 if native is None:
-                    return self.definition(
-                        *unpack(flat, present), axis=axis, implementation=implementation, **params
-                    )
+                    return self.definition(*unpack(flat, present), axis=axis, implementation=implementation, **params)
                 return native(*unpack(flat, present), axis=axis, **params)
 
             if native is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:

@@ -34,9 +34,7 @@ def _scan_definition(a, x, h0, reset, *, axis, reverse, **_):
 
 
 def _scan_native(a, x, h0, reset, *, axis, reverse):
-    return cpu.forward(
-        a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis)
-    )
+    return cpu.forward(a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis))
 
 
 # (a, x, h0?, reset?) -> (h, final)
@@ -95,9 +93,7 @@ def _vjp_definition(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, 
 
 def _vjp_native(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0):
     results = _vjp_results(a, h, h0, reset, ct, ct_final, axis=axis, wants_dh0=wants_dh0)
-    return cpu.backward(
-        a, h, h0, reset, ct, ct_final, axis=axis, reverse=reverse, wants_dh0=wants_dh0, results=results
-    )
+    return cpu.backward(a, h, h0, reset, ct, ct_final, axis=axis, reverse=reverse, wants_dh0=wants_dh0, results=results)
 
 
 # (a, h?, h0?, reset?, ct?, ct_final?) -> (da?, dx, dh0?); da is wanted if h is given; dx has the full shape

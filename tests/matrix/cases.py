@@ -28,8 +28,11 @@ class Case:
 
     def __str__(self) -> str:
         text = f"{'x'.join(map(str, self.shape))} axis{self.axis} gate{'x'.join(map(str, self.gate)) or 'scalar'}"
-        return text + ("" if self.h0 else " no-h0") + (f" reset-{self.reset}" if self.reset else "") + (
-            "" if self.magnitude == "below one" else f" {self.magnitude}"
+        return (
+            text
+            + ("" if self.h0 else " no-h0")
+            + (f" reset-{self.reset}" if self.reset else "")
+            + ("" if self.magnitude == "below one" else f" {self.magnitude}")
         )
 
 
@@ -87,7 +90,13 @@ ALL = SHAPES + RESETS + MAGNITUDES
 # Gate elements summed over, gathered and not, with and without flags: what a backward pass has to get right.
 GRADIENTS = [case for case in ALL if 0 not in case.shape and case.shape != (3, 9000)] + [Case((3, 2100), 0, (1, 1))]
 
-_MODULUS = {"zero": (0, 0), "below one": (0.2, 0.95), "near one": (0.999, 1.001), "one": (1, 1), "above one": (1.0, 1.02)}
+_MODULUS = {
+    "zero": (0, 0),
+    "below one": (0.2, 0.95),
+    "near one": (0.999, 1.001),
+    "one": (1, 1),
+    "above one": (1.0, 1.02),
+}
 
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -111,7 +120,9 @@ def make_operands(case: Case, gates: tuple[str, ...], dtype: Any, rng: np.random
         half = dtype in ("bfloat16", "float16")
         operands["h0"] = random_array(rng, case.shape[:axis] + case.shape[axis + 1 :], "float32" if half else dtype)
     if case.reset:
-        keep = {"step": (axis,), "sequence": tuple(range(axis + 1)), "element": tuple(range(len(case.shape)))}[case.reset]
+        keep = {"step": (axis,), "sequence": tuple(range(axis + 1)), "element": tuple(range(len(case.shape)))}[
+            case.reset
+        ]
         shape = tuple(n if d in keep else 1 for d, n in enumerate(case.shape))
         operands["reset"] = rng.random(shape) < 0.2
     return operands

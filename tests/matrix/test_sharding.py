@@ -78,7 +78,9 @@ def test_sharded_jit_gathers_nothing(operation, implementation, gate, reset, rng
 @each_native
 @pytest.mark.parametrize("replicated", [(), ("a",), ("h0",), ("a", "h0")], ids=str)
 def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implementation, replicated, rng):
-    operands = make_operands(Case((8, 6, 4), 1, (8 if "a" not in replicated else 1, 6, 4)), operation.gates, "float64", rng)
+    operands = make_operands(
+        Case((8, 6, 4), 1, (8 if "a" not in replicated else 1, 6, 4)), operation.gates, "float64", rng
+    )
     if "h0" in replicated:
         operands["h0"] = operands["h0"][:1]
     device_mesh = mesh(4)
@@ -91,7 +93,11 @@ def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implemen
     loss = jax.shard_map(local, mesh=device_mesh, in_specs=(specs,), out_specs=P())
     whole = lambda o: jnp.sum(operation.call(o, axis=1)[0] ** 2) + jnp.sum(operation.call(o, axis=1)[1] ** 2)
     np.testing.assert_allclose(loss(operands), whole(operands), 1e-12)
-    for transformed in (jax.grad, lambda f: jax.jit(jax.grad(f)), lambda f: lambda o: jax.jvp(jax.grad(f), (o,), (o,))[1]):
+    for transformed in (
+        jax.grad,
+        lambda f: jax.jit(jax.grad(f)),
+        lambda f: lambda o: jax.jvp(jax.grad(f), (o,), (o,))[1],
+    ):
         actual, expected = transformed(loss)(operands), transformed(whole)(operands)
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-10), actual, expected)
 

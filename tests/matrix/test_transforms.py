@@ -22,7 +22,12 @@ each_native = pytest.mark.parametrize(
     ids=lambda value: getattr(value, "name", value),
 )
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-SMALL = [Case((5, 3), 0, (5, 3)), Case((3, 5, 9), 1, (3, 1, 9)), Case((4, 6), 1, (1, 6)), Case((5, 3), 0, (), reset="step")]
+SMALL = [
+    Case((5, 3), 0, (5, 3)),
+    Case((3, 5, 9), 1, (3, 1, 9)),
+    Case((4, 6), 1, (1, 6)),
+    Case((5, 3), 0, (), reset="step"),
+]
 
 
 @each_native
@@ -72,16 +77,16 @@ def test_vmap_over_each_subset_of_operands(operation, implementation, reverse, d
             for at in (0, 1):
                 axes = {name: min(at, base[name].ndim) if name in batched else None for name in names}
                 stacked = {
-                    name: np.stack([base[name] * s for s in (1.0, 0.5, -0.7)], axes[name]) if name in batched else base[name]
+                    name: np.stack([base[name] * s for s in (1.0, 0.5, -0.7)], axes[name])
+                    if name in batched
+                    else base[name]
                     for name in names
                 }
                 actual = jax.jit(jax.vmap(everything, (axes,)))(stacked)
                 for i, s in enumerate((1.0, 0.5, -0.7)):
                     single = {name: base[name] * s if name in batched else base[name] for name in names}
                     expected = everything(single)
-                    jax.tree.map(
-                        lambda x, y, i=i: np.testing.assert_allclose(x[i], y, 1e-9, 1e-9), actual, expected
-                    )
+                    jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, 1e-9, 1e-9), actual, expected)
 
 
 @each_native
@@ -100,9 +105,7 @@ def test_vmap_over_reset_and_nested_vmap(operation, implementation, rng):
 def test_linear_transpose_remat_and_hessian(operation, implementation, reverse, rng):
     operands = make_operands(Case((5, 3), 0, (5, 3)), operation.gates, "float64", rng)
     x, h0 = operands["x"], operands["h0"]
-    run = lambda x, h0: operation.call(
-        {**operands, "x": x, "h0": h0}, reverse=reverse, implementation=implementation
-    )
+    run = lambda x, h0: operation.call({**operands, "x": x, "h0": h0}, reverse=reverse, implementation=implementation)
     ct = tuple(random_array(rng, out.shape, "float64") for out in run(x, h0))
     transposed = jax.linear_transpose(run, x, h0)(ct)
     jax.tree.map(lambda u, v: np.testing.assert_allclose(u, v, 1e-12), transposed, jax.vjp(run, x, h0)[1](ct))
@@ -149,7 +152,9 @@ def test_compile_time_does_not_grow_with_length(operation, implementation):
         x = jax.ShapeDtypeStruct((steps, 32), jnp.float32)
         operands = {name: x for name in (*operation.gates, "x")}
         start = time.perf_counter()
-        jax.jit(jax.grad(lambda o: jnp.sum(operation.call(o, implementation=implementation)[0]))).lower(operands).compile()
+        jax.jit(jax.grad(lambda o: jnp.sum(operation.call(o, implementation=implementation)[0]))).lower(
+            operands
+        ).compile()
         return time.perf_counter() - start
 
     seconds(10)

@@ -16,7 +16,14 @@ from tests.matrix.operations import LINEAR_SCAN, OPERATIONS
 EPS = {"float32": 2**-24, "complex64": 2**-24, "float64": 2**-53, "complex128": 2**-53}
 OUT_EPS = {"bfloat16": 2**-8, "float16": 2**-11}  # rounding of the stored result
 # Loss of a gradient against the largest of its array: sums of hundreds of products.
-GRADIENT_TOLERANCE = {"float32": 1e-5, "complex64": 1e-5, "float64": 1e-13, "complex128": 1e-13, "bfloat16": 3e-2, "float16": 4e-3}
+GRADIENT_TOLERANCE = {
+    "float32": 1e-5,
+    "complex64": 1e-5,
+    "float64": 1e-13,
+    "complex128": 1e-13,
+    "bfloat16": 3e-2,
+    "float16": 4e-3,
+}
 
 each_operation = pytest.mark.parametrize(
     "operation, implementation",
@@ -67,7 +74,10 @@ def check_gradients(operation, implementation, case, dtype, reverse, rng):
 
     axis = case.axis % len(case.shape)
     state = case.shape[:axis] + case.shape[axis + 1 :]
-    cotangents = random_array(rng, case.shape, dtype), random_array(rng, state, "float32" if dtype in OUT_EPS else dtype)
+    cotangents = (
+        random_array(rng, case.shape, dtype),
+        random_array(rng, state, "float32" if dtype in OUT_EPS else dtype),
+    )
     actual = jax.jit(pulled_back)(operands, cotangents)
     wide = widened(dict(enumerate(cotangents)))
     expected = operation.gradients(widened({**operands, **flags}), wide[0], wide[1], axis=axis, reverse=reverse)
@@ -124,7 +134,12 @@ def any_case(draw):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(case=any_case(), reverse=st.booleans(), dtype=st.sampled_from(["float32", "complex128", "bfloat16"]), seed=st.integers(0, 99))
+@given(
+    case=any_case(),
+    reverse=st.booleans(),
+    dtype=st.sampled_from(["float32", "complex128", "bfloat16"]),
+    seed=st.integers(0, 99),
+)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_any_shape(operation, case, reverse, dtype, seed):
     rng = np.random.default_rng(seed)
@@ -191,7 +206,9 @@ def test_same_bits_from_run_to_run(operation, implementation, rng):
 
         @jax.jit
         def grads(operands):
-            return jax.grad(lambda o: jnp.sum(operation.call(o, axis=case.axis, implementation=implementation)[0] ** 2))(operands)
+            return jax.grad(
+                lambda o: jnp.sum(operation.call(o, axis=case.axis, implementation=implementation)[0] ** 2)
+            )(operands)
 
         first = grads(operands)
         for _ in range(5):
@@ -213,7 +230,9 @@ def test_a_sequence_cut_anywhere_carries_on(operation, implementation, reverse, 
             h2, final = operation.call({**tail, "h0": carry}, reverse=reverse, implementation=implementation)
             joined = np.concatenate([h2, h1] if reverse else [h1, h2])
             tolerance = 1e-2 if dtype == "bfloat16" else 1e-5
-            np.testing.assert_allclose(joined.astype("complex64"), np.asarray(whole).astype("complex64"), tolerance, tolerance)
+            np.testing.assert_allclose(
+                joined.astype("complex64"), np.asarray(whole).astype("complex64"), tolerance, tolerance
+            )
             np.testing.assert_allclose(final, last, 1e-5, 1e-5)
             if implementation in operation.native:
                 assert joined.tobytes() == np.asarray(whole).tobytes(), "the carry is exact"

@@ -1,0 +1,57 @@
+# make bench   the mechanism-validation suite: results/mechanism/
+# make test    lint, types and the whole test suite
+# Each sets up .venv the first time; PYTHON names the interpreter (3.11, 3.12 or 3.13).
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h')
+BENCH_ARGS ?= --quick
+TEST_ARGS ?=
+
+.PHONY: bench bench-kernels test pytest lint format sanitize docs clean
+
+bench: $(VENV)/.bench
+	$(PY) -m benchmarks.mechanism $(BENCH_ARGS)
+
+bench-kernels: $(VENV)/.bench
+	$(PY) -m benchmarks.kernels
+
+test: lint pytest
+
+pytest: $(VENV)/.test
+	$(PY) -m pytest -n 2 $(TEST_ARGS)
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	git ls-files 'csrc/*.cc' 'csrc/*.h' | xargs $(VENV)/bin/clang-format --dry-run --Werror
+
+format: $(VENV)/.test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	git ls-files 'csrc/*.cc' 'csrc/*.h' | xargs $(VENV)/bin/clang-format -i
+
+# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, then under ThreadSanitizer.
+sanitize: $(VENV)/.test
+	for set in address,undefined thread; do \
+	  $(VENV)/bin/cmake -S . -B build/sanitize-$$set -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja \
+	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCSSM_PYTHON=OFF -DCSSM_TESTS=ON -DCSSM_SANITIZE=$$set && \
+	  $(VENV)/bin/cmake --build build/sanitize-$$set && \
+	  $(VENV)/bin/ctest --test-dir build/sanitize-$$set --output-on-failure || exit 1; \
+	done
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+
+$(VENV)/.bench: $(VENV)/bin/python $(SOURCES)
+	$(PY) -m pip install --quiet -e '.[bench]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python $(SOURCES)
+	$(PY) -m pip install --quiet -e '.[test]'
+	touch $@ $(VENV)/.bench
+
+clean:
+	rm -rf $(VENV) build results cssm_kernels/*.so *.egg-info
