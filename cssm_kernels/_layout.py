@@ -32,6 +32,11 @@ def full_shape(*operands: Array | None) -> tuple[int, ...]:
     return np.broadcast_shapes(*(x.shape for x in operands if x is not None))
 
 
+def state_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Shape of the state in aligned form: the result's, with size 1 on the time axis."""
+    return (*shape[:axis], 1, *shape[axis + 1 :])
+
+
 def state_dtype(dtype: Any) -> Any:
     """Dtype of the carried state: float32 for the half-precision types, else `dtype` itself."""
     return jnp.dtype(jnp.float32) if dtype in (jnp.bfloat16, jnp.float16) else jnp.dtype(dtype)
@@ -59,10 +64,10 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
     rank = len(shape)
     if h0 is not None:
         h0 = _as_dtype("h0", h0, state_dtype(x.dtype), "the dtype of the state")
-        state_shape = shape[:axis] + shape[axis + 1 :]
-        if not _broadcasts_to(h0.shape, state_shape):
+        without_time = shape[:axis] + shape[axis + 1 :]
+        if not _broadcasts_to(h0.shape, without_time):
             raise ValueError(
-                f"h0 has shape {h0.shape}; expected one that broadcasts to {state_shape}, the shape {shape} of the "
+                f"h0 has shape {h0.shape}; expected one that broadcasts to {without_time}, the shape {shape} of the "
                 f"result without its axis {axis}"
             )
         h0 = jnp.expand_dims(h0.reshape((1,) * (rank - 1 - h0.ndim) + h0.shape), axis)

@@ -14,15 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+# The only private import: a primitive that lowers to custom_partitioning must see the devices while lowering.
+from jax._src.dispatch import prim_requires_devices_during_lowering
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
-
-# The only private import: a primitive that lowers to custom_partitioning must see the devices while lowering.
-from jax._src.dispatch import prim_requires_devices_during_lowering
-
-from cssm_kernels._layout import full_shape
 
 Operands = Sequence[Array | None]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cssm_kernels._layout import full_shape, state_dtype
+from cssm_kernels._layout import full_shape, state_dtype, state_shape
 
 
 def sequential(
@@ -52,8 +52,7 @@ def _time_first(a, x, h0, reset, axis):
     """Operands in the state's dtype at the result's full shape, time leading: what plain lax needs and kernels do not."""
     shape = full_shape(a, x, h0, reset)
     dtype = state_dtype(x.dtype)
-    state_shape = shape[:axis] + (1,) + shape[axis + 1 :]
-    h = jnp.zeros(state_shape, dtype) if h0 is None else jnp.broadcast_to(h0, state_shape)
+    h = jnp.broadcast_to(jnp.zeros((), dtype) if h0 is None else h0, state_shape(shape, axis))
     operands = [jnp.broadcast_to(a, shape).astype(dtype), jnp.broadcast_to(x, shape).astype(dtype), h]
     operands.append(None if reset is None else jnp.broadcast_to(reset, shape))
     return jax.tree.map(lambda operand: jnp.moveaxis(operand, axis, 0), operands)

@@ -15,18 +15,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.interpreters import ad
 
-from cssm_kernels._layout import full_shape, state_dtype, sum_to
+from cssm_kernels._layout import full_shape, state_dtype, state_shape, sum_to
 from cssm_kernels._primitive import RecurrencePrimitive
 from cssm_kernels.linear_scan import cpu, reference
 
 
-def _state_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + (1,) + shape[axis + 1 :]
-
-
 def _scan_results(a, x, h0, reset, *, axis, **_):
     shape = full_shape(a, x, h0, reset)
-    return [(shape, x.dtype), (_state_shape(shape, axis), state_dtype(x.dtype))]
+    return [(shape, x.dtype), (state_shape(shape, axis), state_dtype(x.dtype))]
 
 
 def _scan_definition(a, x, h0, reset, *, axis, reverse, **_):
@@ -45,7 +41,7 @@ scan = RecurrencePrimitive(
 
 def _tangent_results(a, h, h0, reset, da, dx, dh0, *, axis, **_):
     shape = full_shape(a, h, h0, reset, da, dx, dh0)
-    return [(shape, h.dtype), (_state_shape(shape, axis), state_dtype(h.dtype))]
+    return [(shape, h.dtype), (state_shape(shape, axis), state_dtype(h.dtype))]
 
 
 def _tangent_definition(a, h, h0, reset, da, dx, dh0, *, axis, reverse, implementation):
@@ -68,7 +64,7 @@ def _vjp_results(a, h, h0, reset, ct, ct_final, *, axis, wants_dh0, **_):
     results = [] if h is None else [(a.shape, a.dtype)]
     results.append((shape, a.dtype))
     if wants_dh0:
-        results.append((_state_shape(shape, axis), state_dtype(a.dtype)))
+        results.append((state_shape(shape, axis), state_dtype(a.dtype)))
     return results
 
 
@@ -115,7 +111,7 @@ def _scan_jvp(primals, tangents, **params):
 
 
 def _scan_transpose(cotangents, operands, is_linear, **params):
-    a, x, h0, reset = operands
+    a, _, _, reset = operands
     if is_linear[0]:
         raise NotImplementedError("linear_scan is not linear in a and (x, h0) together: transpose it in x and h0 alone")
     _, gx, gh0 = _pull_back(cotangents, a, None, None, reset, is_linear[2], **params)
@@ -164,7 +160,7 @@ def _shifted(x: Array, axis: int, later: bool) -> Array:
 
 def _previous(h: Array, h0: Array | None, reset: Array | None, axis: int, reverse: bool) -> Array:
     """h_{t-1}, in the state's dtype; 0 where step t is reset."""
-    start = jnp.zeros(_state_shape(h.shape, axis), state_dtype(h.dtype))
+    start = jnp.zeros(state_shape(h.shape, axis), state_dtype(h.dtype))
     start = start if h0 is None else jnp.broadcast_to(h0, start.shape)
     if reverse:
         earlier = [lax.slice_in_dim(h, 1, None, axis=axis).astype(start.dtype), start]

@@ -41,23 +41,28 @@ def time_sharded_linear_scan(
       TypeError, ValueError: as `linear_scan`; NameError if axis_name is no axis of an enclosing shard_map.
     """
     a, x, h0, reset, axis = align(a, x, h0, reset, axis)
-    options = dict(axis=axis, reverse=reverse, reset=reset, return_final=True, implementation=implementation)
-    shape = full_shape(a, x)
-    state_shape = shape[:axis] + shape[axis + 1 :]
-    dtype = state_dtype(x.dtype)
-    start = jnp.broadcast_to(jnp.zeros((), dtype) if h0 is None else jnp.squeeze(h0, axis), state_shape)
 
-    _, f = linear_scan(a, x, **options)
+    def scan(a: Array, x: Array, h0: Array | None = None) -> tuple[Array, Array]:
+        return linear_scan(
+            a, x, h0, axis=axis, reverse=reverse, reset=reset, return_final=True, implementation=implementation
+        )
+
+    shape = full_shape(a, x)
+    without_time = shape[:axis] + shape[axis + 1 :]
+    dtype = state_dtype(x.dtype)
+    start = jnp.broadcast_to(jnp.zeros((), dtype) if h0 is None else jnp.squeeze(h0, axis), without_time)
+
+    _, f = scan(a, x)
     steps = (1,) * axis + (shape[axis],) + (1,) * (len(shape) - axis - 1)
     no_input = jnp.zeros(steps if reset is None else np.broadcast_shapes(steps, reset.shape), x.dtype)
-    _, p = linear_scan(a, no_input, jnp.ones((), dtype), **options)
-    p, f = (lax.all_gather(v, axis_name) for v in (jnp.broadcast_to(p, state_shape), f))
+    _, p = scan(a, no_input, jnp.ones((), dtype))
+    p, f = (lax.all_gather(v, axis_name) for v in (jnp.broadcast_to(p, without_time), f))
     carries = linear_scan(p, f, start, reverse=reverse, implementation=implementation)
 
     index, devices = lax.axis_index(axis_name), lax.axis_size(axis_name)
     before = index + 1 if reverse else index - 1
     is_first = index == (devices - 1 if reverse else 0)
     carry = jnp.where(is_first, start, lax.dynamic_index_in_dim(carries, jnp.clip(before, 0, devices - 1), 0, False))
-    h, final = linear_scan(a, x, carry, **options)
+    h, final = scan(a, x, carry)
     is_last = index == (0 if reverse else devices - 1)
     return h, lax.psum(jnp.where(is_last, final, jnp.zeros_like(final)), axis_name)

@@ -133,6 +133,8 @@ def widened(operands: Arrays) -> Arrays:
     wide = {}
     for name, value in operands.items():
         kind = jnp.dtype(value.dtype)
-        target = bool if kind == bool else np.complex128 if jnp.issubdtype(kind, jnp.complexfloating) else np.float64
+        target = (
+            bool if kind.kind == "b" else np.complex128 if jnp.issubdtype(kind, jnp.complexfloating) else np.float64
+        )
         wide[name] = np.asarray(value).astype(target)
     return wide

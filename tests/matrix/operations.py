@@ -69,7 +69,7 @@ def _linear_scan_error_bound(
     operands: Arrays, h: np.ndarray, eps: float, *, axis: int = 0, reverse: bool = False
 ) -> np.ndarray:
     """e_t = |a_t| e_{t-1} + 4 eps (|a_t h_{t-1}| + |h_t|): three roundings a step for real, complex products within 4."""
-    a, x, previous, reset = _time_first(operands, axis)
+    a, _, previous, reset = _time_first(operands, axis)
     h = np.moveaxis(h, axis, 0)
     error = np.zeros(np.shape(previous))
     out = np.empty(h.shape)
@@ -85,7 +85,7 @@ def _linear_scan_gradients(
 ) -> Arrays:
     """g_t = ct_t + a_{t+1} g_{t+1}; dx = g, da_t = g_t h_{t-1}, dh0 = a_1 g_1; nothing passes a reset."""
     h, _ = _linear_scan_truth(operands, axis=axis, reverse=reverse)
-    a, x, h0, reset = _time_first(operands, axis)
+    a, _, h0, reset = _time_first(operands, axis)
     h, ct = np.moveaxis(h, axis, 0), np.moveaxis(ct, axis, 0)
     da, dx, carry = np.empty_like(h), np.empty_like(h), np.array(ct_final)
     order = range(len(h))[:: 1 if reverse else -1]
