@@ -1,0 +1,1 @@
+"""What the layers share: transforms, kernels, position encodings, norms, stems."""

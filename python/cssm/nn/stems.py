@@ -1,0 +1,56 @@
+"""From images to the map the mixers work on, one frame at a time.
+
+    pathtracker   conv1 1x1, norm1: the resolution stays
+    default       for i = 1 ... L: conv{i} 3x3 and norm{i}, then a 2x2 max-pool of stride 2: H becomes ceil(H/2)
+
+Each convolution comes with the activation and the norm, ordered conv, act, norm ('post') or norm, act, conv ('pre').
+Source: CSSM model specification 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+from jax import Array
+
+from cssm.nn.norms import normalise
+
+STEM_MODES = ("default", "pathtracker")
+NORM_ORDERS = ("post", "pre")
+
+
+def stem(
+    frames: Array,
+    features: int,
+    *,
+    mode: str,
+    layers: int,
+    norm_order: str,
+    norm_type: str,
+    act: Callable[[Array], Array],
+    training: bool,
+) -> Array:
+    """(N, H, W, C_in) -> (N, H', W', features), with parameters in the calling compact module.
+
+    Raises:
+      ValueError: `mode` or `norm_order` is unknown, or `layers` is negative.
+    """
+    if mode not in STEM_MODES:
+        raise ValueError(f"stem_mode: got {mode!r}, expected one of {', '.join(STEM_MODES)}")
+    if norm_order not in NORM_ORDERS:
+        raise ValueError(f"stem_norm_order: got {norm_order!r}, expected one of {', '.join(NORM_ORDERS)}")
+    if layers < 0:
+        raise ValueError(f"stem_layers: got {layers}, expected a number of layers >= 0")
+
+    def conv_layer(x: Array, index: int, size: int) -> Array:
+        conv = nn.Conv(features, (size, size), name=f"conv{index}")
+        if norm_order == "post":
+            return normalise(act(conv(x)), norm_type, training=training, name=f"norm{index}")
+        return conv(act(normalise(x, norm_type, training=training, name=f"norm{index}")))
+
+    if mode == "pathtracker":
+        return conv_layer(frames, 1, 1)
+    for index in range(1, layers + 1):
+        frames = nn.max_pool(conv_layer(frames, index, 3), (2, 2), strides=(2, 2), padding="SAME")
+    return frames
