@@ -1,0 +1,161 @@
+"""Interleaved wall-clock timing: every contender takes its turn in every round, so that noise hits all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+SETTLE_BELOW_S = 0.02
+"""Calls shorter than this run once untimed at the start of a turn: the contender before has emptied the caches."""
+
+OUTLYING_FIRST_RETRY = 3.0
+"""The first retry is dropped when its median is off the others' by more than this factor."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one contender does in its turns.
+
+    Attributes:
+      call: does the work and blocks until it is done.
+      repeats: timed turns in one retry.
+      retries: independent repetitions of the whole.
+      warmup: untimed calls at the start of each retry.
+      calls: calls of the measured work inside one `call`; times are divided by it.
+      settle: whether each turn begins with an untimed call.
+    """
+
+    call: Callable[[], object]
+    repeats: int
+    retries: int = 1
+    warmup: int = 0
+    calls: int = 1
+    settle: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("repeats", "retries", "calls"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+
+
+@dataclass
+class Timing:
+    """Seconds per call, one list of samples a retry."""
+
+    retries: list[list[float]] = field(default_factory=list)
+
+    @property
+    def medians(self) -> list[float]:
+        """Median of each retry, without an outlying first one."""
+        medians = [statistics.median(samples) for samples in self.retries if samples]
+        if len(medians) > 2:
+            others = statistics.median(medians[1:])
+            if not others / OUTLYING_FIRST_RETRY <= medians[0] <= others * OUTLYING_FIRST_RETRY:
+                return medians[1:]
+        return medians
+
+    @property
+    def median(self) -> float:
+        """Median over the retries of their medians."""
+        return statistics.median(self.medians)
+
+    @property
+    def low(self) -> float:
+        """Smallest median of a retry."""
+        return min(self.medians)
+
+    @property
+    def high(self) -> float:
+        """Largest median of a retry."""
+        return max(self.medians)
+
+    @property
+    def best(self) -> float:
+        """Shortest single call."""
+        return min(min(samples) for samples in self.retries if samples)
+
+
+def takes_turn(turn: int, turns: int, wanted: int) -> bool:
+    """Whether a contender with `wanted` of `turns` turns, spread evenly, takes turn number `turn`."""
+    return (turn + 1) * wanted // turns > turn * wanted // turns
+
+
+def interleave(
+    tasks: Mapping[K, Task],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    before_call: Callable[[K], None] | None = None,
+) -> dict[K, Timing]:
+    """Time all tasks in rounds: round-robin over the contenders, retry by retry.
+
+    A task with fewer repeats or retries than the longest takes its turns evenly spread over the rounds.
+
+    Args:
+      tasks: what to time.
+      clock: returns seconds.
+      before_call: called outside the timed span before a contender's turn.
+
+    Returns:
+      The samples of each task, in seconds per call.
+    """
+    timings: dict[K, Timing] = {key: Timing() for key in tasks}
+    retries = max((task.retries for task in tasks.values()), default=0)
+    for retry in range(retries):
+        present = {key: task for key, task in tasks.items() if takes_turn(retry, retries, task.retries)}
+        for key, task in present.items():
+            timings[key].retries.append([])
+            for _ in range(task.warmup):
+                if before_call:
+                    before_call(key)
+                task.call()
+        rounds = max((task.repeats for task in present.values()), default=0)
+        for turn in range(rounds):
+            for key, task in present.items():
+                if not takes_turn(turn, rounds, task.repeats):
+                    continue
+                if before_call:
+                    before_call(key)
+                if task.settle:
+                    task.call()
+                start = clock()
+                task.call()
+                timings[key].retries[-1].append((clock() - start) / task.calls)
+    return timings
+
+
+def grants(costs: Mapping[K, float], total: float) -> dict[K, float]:
+    """Share `total` among wishes max-min fairly: small wishes are met whole, the large ones split the rest."""
+    result: dict[K, float] = {}
+    for position, (key, cost) in enumerate(sorted(costs.items(), key=lambda item: item[1])):
+        result[key] = min(cost, max(total, 0.0) / (len(costs) - position))
+        total -= result[key]
+    return result
+
+
+class Counts(NamedTuple):
+    """How often a task's call is made."""
+
+    warmup: int
+    repeats: int
+    retries: int
+
+
+def affordable(call_s: float, grant_s: float, *, warmup: int, repeats: int, retries: int) -> Counts:
+    """Warm-up, repeats and retries (at most those wished for) that fit into `grant_s`; never less than one call."""
+    turns = 2 if call_s < SETTLE_BELOW_S else 1
+    calls = max(1, int(grant_s / max(call_s * turns, 1e-9)))
+    retries = min(retries, calls)
+    per_retry = calls // retries
+    warmup = min(warmup, per_retry // 4)
+    return Counts(warmup, max(1, min(repeats, per_retry - warmup)), retries)
+
+
+def wished_s(call_s: float, *, warmup: int, repeats: int, retries: int) -> float:
+    """Seconds that the full number of calls takes."""
+    turns = 2 if call_s < SETTLE_BELOW_S else 1
+    return call_s * turns * (warmup + repeats) * retries
