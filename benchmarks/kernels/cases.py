@@ -96,14 +96,19 @@ def operands(case: Case) -> tuple[Any, Any, Any]:
 
 
 def scan(case: Case, implementation: str | None) -> Callable[..., Any]:
-    """(a, x, g) -> h, or (da, dx) for the cotangent g."""
+    """(a, x, g) -> h, or (h, da, dx) for the cotangent g."""
 
     def forward(a: Any, x: Any) -> Any:
         return linear_scan(a, x, axis=case.axis, implementation=implementation)
 
     if not case.gradient:
         return lambda a, x, g: forward(a, x)
-    return lambda a, x, g: jax.vjp(forward, a, x)[1](g)
+
+    def forward_and_backward(a: Any, x: Any, g: Any) -> Any:
+        h, vjp = jax.vjp(forward, a, x)
+        return h, *vjp(g)
+
+    return forward_and_backward
 
 
 def copy_operands(case: Case) -> tuple[Any]:
@@ -122,7 +127,7 @@ def triad(a: Any, x: Any, g: Any) -> Any:
 
 
 def reference(case: Case, a: Any, x: Any, g: Any) -> tuple[np.ndarray, ...]:
-    """h, or (da, dx), in double precision. The backward recurrence runs on a, not its conjugate: JAX's convention."""
+    """h, or (h, da, dx), in double precision. The backward recurrence runs on a, not its conjugate: JAX's convention."""
     double = np.complex128 if np.dtype(case.dtype).kind == "c" else np.float64
     a, x, g = (np.moveaxis(np.asarray(v, double), case.axis, 0) for v in (a, x, g))
     steps = x.shape[0]
@@ -140,7 +145,7 @@ def reference(case: Case, a: Any, x: Any, g: Any) -> tuple[np.ndarray, ...]:
     da = np.concatenate([np.zeros_like(h[:1]), h[:-1]]) * dx
     if not case.varying:
         da = da.sum(0, keepdims=True)
-    return tuple(np.moveaxis(v, 0, case.axis) for v in (da, dx))
+    return tuple(np.moveaxis(v, 0, case.axis) for v in (h, da, dx))
 
 
 CHECKED_CHANNELS = 48

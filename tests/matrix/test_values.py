@@ -100,7 +100,7 @@ def test_values(operation, implementation, reverse, dtype, rng):
 @directions
 @pytest.mark.parametrize("dtype", cases.REAL + cases.COMPLEX)
 def test_gradients(operation, implementation, reverse, dtype, rng):
-    for case in cases.GRADIENTS if implementation in operation.native else cases.GRADIENTS[::9]:
+    for case in cases.GRADIENTS if implementation in operation.native else cases.GRADIENTS[::18]:
         with _naming(case):
             check_gradients(operation, implementation, case, dtype, reverse, rng)
 
@@ -148,13 +148,11 @@ def test_any_shape(operation, case, reverse, dtype, seed):
         check_gradients(operation, "cpu", case, dtype, reverse, rng)
 
 
-@each_operation
 @directions
-def test_long_constant_gate_accumulates_in_high_precision(operation, implementation, reverse, rng):
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_long_constant_gate_accumulates_in_high_precision(operation, reverse, rng):
     """A gradient summed over 20,000 steps keeps single precision."""
-    if implementation not in operation.native:
-        pytest.skip("a property of the fused backward kernel")
-    check_gradients(operation, implementation, Case((20_000, 9), 0, (1, 9), h0=False), "float32", reverse, rng)
+    check_gradients(operation, "cpu", Case((20_000, 9), 0, (1, 9), h0=False), "float32", reverse, rng)
 
 
 @each_operation

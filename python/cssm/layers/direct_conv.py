@@ -66,7 +66,7 @@ class DirectConvParallelCSSM(DirectConvCSSM):
 
     def recurrence(self, a: Array, y: Array) -> Array:
         length = y.shape[1]
-        # Powers by cumulative product, with a^0 = 1 as a constant: the gradient of a**n is not finite at a = 0.
+        # Powers by cumulative product: a ** (t - j) over the whole matrix has no finite gradient at a = 0, where a starts.
         factors = jnp.broadcast_to(a, (max(length - 1, 0), self.channels))
         powers = jnp.concatenate([jnp.ones_like(a, shape=(1, self.channels)), jnp.cumprod(factors, axis=0)])
         lag = jnp.arange(length)[:, None] - jnp.arange(length)

@@ -14,8 +14,8 @@ class DepthwiseConv(nn.Module):
     """y[h, w] = bias + sum_{i,j} kernel[i, j] x[h + i - (K-1)//2, w + j - (K-1)//2], zero outside: 'SAME', channelwise.
 
     Parameters and values of `flax.linen.Conv` with `feature_group_count = C`: kernel (K, K, 1, C), LeCun normal, and
-    bias (C). Not that layer, since XLA's gradient of a grouped convolution takes 150 ms a frame on 2 CPU cores at
-    C = H = W = 32, K = 11, and this one 1.4.
+    bias (C). Not that layer, for speed on a CPU: at C = H = W = 32, K = 11, 64 frames, forward and with gradient,
+    XLA's grouped convolution takes 4.2 and 11 ms of CPU time a frame, and this 0.9 and 5.
     """
 
     kernel_size: int
