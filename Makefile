@@ -36,7 +36,7 @@ format: $(VENV)/.test
 sanitize: $(VENV)/.test
 	for set in address,undefined thread; do \
 	  $(VENV)/bin/cmake -S . -B build/sanitize-$$set -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja \
-	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCSSM_PYTHON=OFF -DCSSM_TESTS=ON -DCSSM_SANITIZE=$$set && \
+	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' -DCSSM_PYTHON=OFF -DCSSM_TESTS=ON -DCSSM_SANITIZE=$$set && \
 	  $(VENV)/bin/cmake --build build/sanitize-$$set && \
 	  $(VENV)/bin/ctest --test-dir build/sanitize-$$set --output-on-failure || exit 1; \
 	done

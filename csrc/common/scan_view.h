@@ -1,8 +1,9 @@
-// A recurrence over one axis of broadcast arrays, seen as (lanes, time): which dimensions there are, and every operand's
-// stride in each. Broadcast dimensions have stride 0; neighbouring dimensions that step alike are merged.
+// A recurrence over one axis of broadcast arrays, seen as (lanes, time): which dimensions there are, and every
+// operand's stride in each. Broadcast dimensions have stride 0; neighbouring dimensions that step alike are merged.
 #pragma once
 
 #include <stddef.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -25,8 +26,8 @@ struct ScanView {
 
 using Dims = std::vector<int64_t>;
 
-// `shape` is the full shape; each operand's dims have its rank and are full or 1. kH is full by definition, kState is full
-// but for the time axis; an absent operand is given as all ones.
+// `shape` is the full shape; each operand's dims have its rank and are full or 1. kH is full by definition, kState is
+// full but for the time axis; an absent operand is given as all ones.
 ScanView make_scan_view(const Dims& shape, int64_t axis, const Dims& a, const Dims& x, const Dims& reset,
                         const Dims& h0);
 

@@ -10,7 +10,8 @@ constexpr int64_t kMinTaskBytes = 32 << 10;
 // Runs are as long as leaves every thread a few tasks: long ones stream best, and their states still fit in L2.
 constexpr int64_t kMinRunBytes = 512, kMaxRunBytes = 32 << 10;
 constexpr int64_t kTasksPerThread = 2;
-constexpr int64_t kReducedRunBytes = 4096;  // where sums run over lanes, their order must not depend on the threads
+constexpr int64_t kReducedRunBytes =
+    4096;  // where sums run over lanes or rows: their order must not depend on the threads
 constexpr int64_t kMinContiguousBytes = 32;
 constexpr int64_t kGatheredLanes = 32;
 
@@ -55,9 +56,10 @@ TaskGrid make_task_grid(const ScanView& view, int64_t element_bytes, int64_t sum
     Dim& lane = dims.back();
     grid.row = lane.size;
     grid.row_reduced = lane.stride[kA] == 0 && sums_bytes > 0;
+    bool cuts_sums = false;  // a sum over lanes or rows is cut by the run's length
+    for (const Dim& dim : dims) cuts_sums = cuts_sums || (dim.stride[kA] == 0 && sums_bytes > 0);
     const int64_t share = view.lanes() * element_bytes / (kTasksPerThread * threads);
-    const int64_t run_bytes =
-        grid.row_reduced ? kReducedRunBytes : std::clamp(share, kMinRunBytes, kMaxRunBytes) / 64 * 64;
+    const int64_t run_bytes = cuts_sums ? kReducedRunBytes : std::clamp(share, kMinRunBytes, kMaxRunBytes) / 64 * 64;
     grid.run = std::min(lane.size, run_bytes / element_bytes);
     lane.size = ceil_div(grid.row, grid.run);
     for (int64_t& stride : lane.stride) stride *= grid.run;

@@ -1,5 +1,5 @@
-// How the lanes of a recurrence are cut into units, and units into tasks. Where a sum runs over units or tasks the cut is a
-// function of shapes alone, never of the number of threads, so that results are bitwise the same on every run.
+// How the lanes of a recurrence are cut into units, and units into tasks. Where a sum runs over units or tasks the cut
+// is a function of shapes alone, never of the number of threads, so that results are bitwise the same on every run.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,9 @@
 
 namespace cssm {
 
-// A unit is a run of neighbouring lanes. Units are numbered (u, r): u over the dimensions in which `a` varies ("unique"), r
-// over those in which it is broadcast and its gradient is summed ("reduced"). A task is a range of u by a range of r.
+// A unit is a run of neighbouring lanes. Units are numbered (u, r): u over the dimensions in which `a` varies
+// ("unique"), r over those in which it is broadcast and its gradient is summed ("reduced"). A task is a range of u by a
+// range of r.
 struct TaskGrid {
   bool contiguous;  // runs are contiguous in memory; otherwise a unit is a single lane, gathered
   int64_t run;      // lanes in a unit; the last of a row may be shorter

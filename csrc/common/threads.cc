@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 
@@ -42,7 +43,12 @@ struct Job {
   void work() {
     FlushDenormals flush;
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) {
-      (*body)(i);
+      try {
+        (*body)(i);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (!error) error = std::current_exception();
+      }
       if (finished.fetch_add(1, std::memory_order_acq_rel) + 1 == n) {
         std::lock_guard<std::mutex> lock(mutex);
         done = true;
@@ -54,6 +60,7 @@ struct Job {
   void wait() {
     std::unique_lock<std::mutex> lock(mutex);
     all_done.wait(lock, [this] { return done; });
+    if (error) std::rethrow_exception(error);
   }
 
   const int64_t n;
@@ -62,6 +69,7 @@ struct Job {
   std::atomic<int64_t> finished{0};
   std::mutex mutex;
   std::condition_variable all_done;
+  std::exception_ptr error;  // the first one thrown by a task
   bool done = false;
 };
 

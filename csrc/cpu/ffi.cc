@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/memory.h"
+
 namespace cssm {
 namespace {
 
@@ -52,6 +54,7 @@ Buffer Results::next() {
   auto buffer = rets_.get<ffi::AnyBuffer>(i_++);
   if (!buffer.has_value()) throw std::invalid_argument("cssm_kernels: too few results in a native call");
   Buffer result = to_buffer(**buffer);
+  advise_huge_pages(result.out(), result.bytes);
   if (poison && !result.empty()) std::memset(result.out(), 0xff, result.bytes);
   return result;
 }
@@ -59,7 +62,8 @@ Buffer Results::next() {
 void Results::zero_all() {
   for (size_t i = 0; i < rets_.size(); ++i) {
     auto buffer = rets_.get<ffi::AnyBuffer>(i);
-    if (buffer.has_value() && (*buffer)->size_bytes() > 0) std::memset((*buffer)->untyped_data(), 0, (*buffer)->size_bytes());
+    if (buffer.has_value() && (*buffer)->size_bytes() > 0)
+      std::memset((*buffer)->untyped_data(), 0, (*buffer)->size_bytes());
   }
 }
 

@@ -1,4 +1,5 @@
-// What the FFI handlers share: buffers in order, errors as XLA statuses, XLA's thread pool, and the kernels of this machine.
+// What the FFI handlers share: buffers in order, errors as XLA statuses, XLA's thread pool, and the kernels of this
+// machine.
 #pragma once
 
 #include <exception>

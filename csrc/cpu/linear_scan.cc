@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "common/cache.h"
+#include "common/memory.h"
 #include "cpu/linear_scan_runs.h"
 #include "cpu/linear_scan_tiles.h"
 

@@ -10,8 +10,8 @@
 
 namespace cssm {
 
-// All operands are row-major, of one rank, each dimension full or 1; h0 and the final state have size 1 on `axis` and the
-// state's dtype. Absent operands are null with dims of ones. There is at least one step.
+// All operands are row-major, of one rank, each dimension full or 1; h0 and the final state have size 1 on `axis` and
+// the state's dtype. Absent operands are null with dims of ones. There is at least one step.
 struct LinearScanProblem {
   DType dtype;
   Dims shape;  // of h
@@ -32,8 +32,8 @@ struct LinearScanForward {
   char* final_state;
 };
 
-// ct and dx have the full shape; ct_final and dh0 the full shape of the state. ct, ct_final, dh0 may be null, and da too:
-// then h is not read.
+// ct and dx have the full shape; ct_final and dh0 the full shape of the state. ct, ct_final, dh0 may be null, and da
+// too: then h is not read.
 struct LinearScanBackward {
   const char* h;
   const char* ct;

@@ -25,8 +25,8 @@ inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % kVe
 template <class S, class C, bool kComplex>
 struct LinearScan {
   static constexpr int kParts = kComplex ? 2 : 1;
-  // Steps taken with the state in registers. Rows are often a multiple of 4 KiB apart and so share L1 sets: their number,
-  // operands times steps, should not exceed the ways by much.
+  // Steps taken with the state in registers. Rows are often a multiple of 4 KiB apart and so share L1 sets: their
+  // number, operands times steps, should not exceed the ways by much.
   static constexpr int kUnroll = 2, kUnrollConstantA = 4;
   static constexpr bool kCanStream = sizeof(S) == sizeof(C);
 
@@ -58,6 +58,18 @@ struct LinearScan {
     for (int k = 0; k < kParts; ++k) to[k] = load<C, 1>(from + k)[0];
   }
 
+  // Rows are too short, and too far apart, for the hardware to foresee the next ones.
+  static constexpr int64_t kPrefetchSteps = 8;
+
+  template <int W, class P>
+  static void prefetch_read(P row, int64_t step) {
+    if constexpr (W * sizeof(C) == kVectorBytes) __builtin_prefetch(row + kPrefetchSteps * step);
+  }
+  template <bool kStream, int W, class P>
+  static void prefetch_write(P row, int64_t step) {
+    if constexpr (!kStream && W * sizeof(C) == kVectorBytes) __builtin_prefetch(row + kPrefetchSteps * step, 1);
+  }
+
   template <bool kStream, int W>
   static void put(S* to, Vec<C, W> value) {
     if constexpr (kStream && W * sizeof(C) == kVectorBytes) {
@@ -79,6 +91,9 @@ struct LinearScan {
       constexpr int W = width;
       auto z = load<C, W>(state + i);
       for (int s = 0; s < kSteps; ++s) {
+        prefetch_read<W>(x + s * x_step + i, x_step);
+        if constexpr (kAPerLane) prefetch_read<W>(a + s * a_step + i, a_step);
+        prefetch_write<kStream, W>(h + s * h_step + i, h_step);
         z = Math<W>::multiply_add(load_a<kAPerLane, W>(a + s * a_step, a_element[s], i), z,
                                   load<C, W>(x + s * x_step + i));
         put<kStream, W>(h + s * h_step + i, z);
@@ -151,9 +166,7 @@ struct LinearScan {
     if (b.stream) streaming_fence();
   }
 
-  static void forward(const ForwardBlock& b) {
-    b.a_per_lane ? forward_all<true>(b) : forward_all<false>(b);
-  }
+  static void forward(const ForwardBlock& b) { b.a_per_lane ? forward_all<true>(b) : forward_all<false>(b); }
 
   template <int W>
   static void add_lanes(double* sums, Vec<C, W> values) {
@@ -174,11 +187,15 @@ struct LinearScan {
       auto carry = load<C, W>(state + i);
       Vec<C, W> lane_sum{};
       for (int s = 0; s < kSteps; ++s) {
+        prefetch_read<W>(run.ct + s * run.ct_step + i, run.ct_step);
+        if constexpr (kAPerLane) prefetch_read<W>(run.a + s * run.a_step + i, run.a_step);
+        prefetch_write<kStream, W>(run.dx + s * run.dx_step + i, run.dx_step);
         auto g = carry;
         if (run.ct) g += load<C, W>(run.ct + s * run.ct_step + i);
         put<kStream, W>(run.dx + s * run.dx_step + i, g);
         carry = Math<W>::multiply(load_a<kAPerLane, W>(run.a + s * run.a_step, a_element[s], i), g);
         if constexpr (kGradA == GradA::kNone) continue;
+        prefetch_read<W>(run.h_prev + s * run.h_step + i, run.h_step);
         auto h_prev = load<C, W>(run.h_prev + s * run.h_step + i);
         if constexpr (kGradA == GradA::kStore) {
           put<kStream, W>(reinterpret_cast<S*>(run.da) + s * run.da_step + i, Math<W>::multiply(g, h_prev));
@@ -243,8 +260,9 @@ struct LinearScan {
       const BackwardRun run = at_step<kGradA>(b, r, t);
       C* state = reinterpret_cast<C*>(b.state[r]);
       if constexpr (kCanStream) {
-        const bool rows_aligned = aligned(run.dx) && run.dx_step * sizeof(S) % kVectorBytes == 0 &&
-                                  (kGradA != GradA::kStore || (aligned(run.da) && run.da_step * sizeof(S) % kVectorBytes == 0));
+        const bool rows_aligned =
+            aligned(run.dx) && run.dx_step * sizeof(S) % kVectorBytes == 0 &&
+            (kGradA != GradA::kStore || (aligned(run.da) && run.da_step * sizeof(S) % kVectorBytes == 0));
         if (b.stream && rows_aligned) {
           step_backward<kAPerLane, kGradA, true, kSteps>(n, run, state);
           continue;
@@ -293,7 +311,8 @@ struct LinearScan {
 
   static void backward(const BackwardBlock& b) {
     switch (b.grad_a) {
-      case GradA::kNone: return b.a_per_lane ? backward_all<true, GradA::kNone>(b) : backward_all<false, GradA::kNone>(b);
+      case GradA::kNone:
+        return b.a_per_lane ? backward_all<true, GradA::kNone>(b) : backward_all<false, GradA::kNone>(b);
       case GradA::kStore: return backward_all<true, GradA::kStore>(b);
       case GradA::kAddLanes: return backward_all<true, GradA::kAddLanes>(b);
       case GradA::kAddRun: return backward_all<false, GradA::kAddRun>(b);

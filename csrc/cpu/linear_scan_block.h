@@ -7,16 +7,16 @@
 
 namespace cssm {
 
-// Runs of lanes advanced together. Pointers name the first step taken; `*_step` elements lead to the next (negative where
-// time runs backwards). `state` is a row of state scalars per run, kept in cache between steps.
+// Runs of lanes advanced together. Pointers name the first step taken; `*_step` elements lead to the next (negative
+// where time runs backwards). `state` is a row of state scalars per run, kept in cache between steps.
 struct ScanBlock {
   int64_t steps;
   int64_t runs;
-  const int64_t* lanes;             // length of each run
-  const char* const* a;             // one element per lane, or one for the run
+  const int64_t* lanes;  // length of each run
+  const char* const* a;  // one element per lane, or one for the run
   bool a_per_lane;
   int64_t a_step;
-  const uint8_t* const* reset;      // null: never; one flag for the run, or one per lane
+  const uint8_t* const* reset;  // null: never; one flag for the run, or one per lane
   bool reset_per_lane;
   int64_t reset_step;
   char* const* state;
@@ -33,9 +33,9 @@ struct ForwardBlock : ScanBlock {
 
 enum class GradA : int {
   kNone,
-  kStore,    // one element per lane and step, in the storage type
-  kAddLanes, // added to one element per lane, in double
-  kAddRun,   // summed over the run, added to one element, in double
+  kStore,     // one element per lane and step, in the storage type
+  kAddLanes,  // added to one element per lane, in double
+  kAddRun,    // summed over the run, added to one element, in double
 };
 
 // Backward, against the forward direction: g = ct + state; dx = g; da += g * h_prev; state = a * g (0 where reset).

@@ -60,7 +60,10 @@ class LinearScanRuns {
       block.h_step = h.step;
       block.dx = dx_at.data();
       block.dx_step = h.step;
-      block.grad_a = !b.da ? GradA::kNone : !sums ? GradA::kStore : block.a_per_lane ? GradA::kAddLanes : GradA::kAddRun;
+      block.grad_a = !b.da              ? GradA::kNone
+                     : !sums            ? GradA::kStore
+                     : block.a_per_lane ? GradA::kAddLanes
+                                        : GradA::kAddRun;
       block.da = da_at.data();
       block.da_step = a.step;
       c_.kernels.backward[int(N::kDType)](block);

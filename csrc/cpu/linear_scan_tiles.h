@@ -1,5 +1,5 @@
-// linear_scan over lanes that are not contiguous (a scan along the last axis, tiny rows, flags per lane): lanes are gathered
-// into tiles of (steps, lanes) in the computed type, run as one contiguous block, and scattered back.
+// linear_scan over lanes that are not contiguous (a scan along the last axis, tiny rows, flags per lane): lanes are
+// gathered into tiles of (steps, lanes) in the computed type, run as one contiguous block, and scattered back.
 #pragma once
 
 #include "cpu/linear_scan_task.h"

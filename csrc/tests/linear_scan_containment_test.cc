@@ -155,7 +155,7 @@ void check_layout(const Dims& shape, int64_t axis) {
   TestPool pool(2);
   for (const auto& tables : {machine_tables(), streaming_tables()}) {
     for (const KernelTable& table : tables) {
-      for (int i = 0; i < 4 * kNumDTypes; ++i) {
+      for (int i = 0; i < 3 * kNumDTypes; ++i) {
         ScanCase c;
         c.dtype = DType(i % kNumDTypes);
         c.shape = c.x = c.a = shape;

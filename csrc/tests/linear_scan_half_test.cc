@@ -86,6 +86,20 @@ void rounding(const KernelTable& table, DType dtype, int64_t lanes, TestPool& po
   }
 }
 
+// A NaN whose mantissa would carry into the sign if it were rounded as a number's.
+void nans(const KernelTable& table, DType dtype, int64_t lanes, TestPool& pool) {
+  Random random(3);
+  ScanCase c = one_step(dtype, lanes);
+  c.h0 = c.state();
+  const ScanInputs in = random_inputs(c, random);
+  std::memset(in.h0.bytes(), 0xff, in.h0.num_bytes());
+  const ForwardResult out = run_forward(c, in, table.kernels, pool);
+  for (int64_t i = 0; i < lanes; ++i) {
+    if (format_of(dtype).is_nan(pattern(out.h, i))) continue;
+    return fail(table.name + " " + dtype_name(dtype) + ": a NaN became a number");
+  }
+}
+
 template <class Body>
 void for_each_table(Body&& body) {
   TestPool pool(1);
@@ -103,5 +117,6 @@ int main() {
   using namespace cssm::testing;
   test("round trips", [] { for_each_table(round_trips); });
   test("rounding", [] { for_each_table(rounding); });
+  test("NaNs", [] { for_each_table(nans); });
   return exit_status();
 }

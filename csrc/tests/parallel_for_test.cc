@@ -13,10 +13,14 @@
 namespace cssm::testing {
 namespace {
 
-// Plain ints: ThreadSanitizer reports an index taken twice, or a result read before it is finished.
-void expect_each_once(ThreadPool& pool, int64_t n) {
+// Plain ints: ThreadSanitizer reports an index taken twice, or a result read before it is finished. Yielding lets other
+// calls, and other threads of this one, come in between.
+void expect_each_once(ThreadPool& pool, int64_t n, bool yields = false) {
   std::vector<int> visits(size_t(n), 0);
-  parallel_for(pool, n, [&](int64_t i) { ++visits[size_t(i)]; });
+  parallel_for(pool, n, [&](int64_t i) {
+    if (yields) std::this_thread::yield();
+    ++visits[size_t(i)];
+  });
   for (int count : visits) {
     if (count != 1) return fail("a task ran " + std::to_string(count) + " times; expected once");
   }
@@ -25,14 +29,35 @@ void expect_each_once(ThreadPool& pool, int64_t n) {
 void thousand_calls_at_once() {
   constexpr int kCallers = 20, kCalls = 50;
   TestPool pool(3);
+  std::promise<void> started;
+  const std::shared_future<void> start = started.get_future().share();
   std::vector<std::thread> callers;
   callers.reserve(kCallers);
   for (int caller = 0; caller < kCallers; ++caller) {
-    callers.emplace_back([&pool, caller] {
-      for (int call = 0; call < kCalls; ++call) expect_each_once(pool, (caller * 7 + call) % 40);
+    callers.emplace_back([&pool, start, caller] {
+      start.wait();
+      for (int call = 0; call < kCalls; ++call) expect_each_once(pool, (caller * 7 + call) % 40, call % 2 == 0);
     });
   }
+  started.set_value();
   for (std::thread& caller : callers) caller.join();
+}
+
+// The first two tasks wait for each other, so that two threads race for the rest.
+void many_short_tasks() {
+  constexpr int64_t kTasks = 50000;
+  TestPool pool(2);
+  for (int call = 0; call < 10; ++call) {
+    std::atomic<int> arrived{0};
+    std::vector<int> visits(kTasks, 0);
+    parallel_for(pool, kTasks, [&](int64_t i) {
+      ++visits[size_t(i)];
+      if (i >= 2) return;
+      ++arrived;
+      while (arrived < 2) std::this_thread::yield();
+    });
+    expect(visits == std::vector<int>(kTasks, 1), "a short task did not run exactly once");
+  }
 }
 
 void calls_within_calls() {
@@ -107,6 +132,7 @@ void denormals_are_flushed_in_tasks_only() {
 int main() {
   using namespace cssm::testing;
   test("1,000 calls at once", thousand_calls_at_once);
+  test("many short tasks", many_short_tasks);
   test("calls within calls", calls_within_calls);
   test("blocked pool", blocked_pool);
   test("pool of one", pool_of_one);
