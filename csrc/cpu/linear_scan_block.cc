@@ -27,7 +27,7 @@ struct LinearScan {
   static constexpr int kParts = kComplex ? 2 : 1;
   // Steps taken with the state in registers. Rows are often a multiple of 4 KiB apart and so share L1 sets: their
   // number, operands times steps, should not exceed the ways by much.
-  static constexpr int kUnroll = 2, kUnrollConstantA = 4;
+  static constexpr int kUnroll = 2;
   static constexpr bool kCanStream = sizeof(S) == sizeof(C);
 
   struct BackwardRun {
@@ -58,17 +58,8 @@ struct LinearScan {
     for (int k = 0; k < kParts; ++k) to[k] = load<C, 1>(from + k)[0];
   }
 
-  // Rows are too short, and too far apart, for the hardware to foresee the next ones.
-  static constexpr int64_t kPrefetchSteps = 8;
-
-  template <int W, class P>
-  static void prefetch_read(P row, int64_t step) {
-    if constexpr (W * sizeof(C) == kVectorBytes) __builtin_prefetch(row + kPrefetchSteps * step);
-  }
-  template <bool kStream, int W, class P>
-  static void prefetch_write(P row, int64_t step) {
-    if constexpr (!kStream && W * sizeof(C) == kVectorBytes) __builtin_prefetch(row + kPrefetchSteps * step, 1);
-  }
+  // Where runs are short, and far apart, the hardware does not foresee the next ones.
+  static constexpr int64_t kPrefetchSteps = 8, kPrefetchBelowBytes = 2048;
 
   template <bool kStream, int W>
   static void put(S* to, Vec<C, W> value) {
@@ -80,7 +71,7 @@ struct LinearScan {
   }
 
   // kSteps steps at once: the state stays in registers between them.
-  template <bool kAPerLane, bool kStream, int kSteps>
+  template <bool kAPerLane, bool kStream, int kSteps, bool kPrefetch = false>
   static void step_forward(int64_t n, const S* a, int64_t a_step, const S* x, int64_t x_step, C* state, S* h,
                            int64_t h_step) {
     C a_element[kSteps][2];
@@ -91,9 +82,11 @@ struct LinearScan {
       constexpr int W = width;
       auto z = load<C, W>(state + i);
       for (int s = 0; s < kSteps; ++s) {
-        prefetch_read<W>(x + s * x_step + i, x_step);
-        if constexpr (kAPerLane) prefetch_read<W>(a + s * a_step + i, a_step);
-        prefetch_write<kStream, W>(h + s * h_step + i, h_step);
+        if constexpr (kPrefetch && W * sizeof(C) == kVectorBytes) {
+          __builtin_prefetch(x + (s + kPrefetchSteps) * x_step + i);
+          __builtin_prefetch(a + (s + kPrefetchSteps) * a_step + i);
+          __builtin_prefetch(h + (s + kPrefetchSteps) * h_step + i, 1);
+        }
         z = Math<W>::multiply_add(load_a<kAPerLane, W>(a + s * a_step, a_element[s], i), z,
                                   load<C, W>(x + s * x_step + i));
         put<kStream, W>(h + s * h_step + i, z);
@@ -126,7 +119,11 @@ struct LinearScan {
           continue;
         }
       }
-      step_forward<kAPerLane, false, kSteps>(n, a, a_step, x, x_step, state, h, h_step);
+      if (kAPerLane && n * int64_t(sizeof(S)) <= kPrefetchBelowBytes) {
+        step_forward<kAPerLane, false, kSteps, kAPerLane>(n, a, a_step, x, x_step, state, h, h_step);
+      } else {
+        step_forward<kAPerLane, false, kSteps>(n, a, a_step, x, x_step, state, h, h_step);
+      }
     }
   }
 
@@ -158,9 +155,6 @@ struct LinearScan {
   static void forward_all(const ForwardBlock& b) {
     if (b.reset) return forward_with_resets<kAPerLane>(b);
     int64_t t = 0;
-    if (b.a_step == 0) {
-      for (; t + kUnrollConstantA <= b.steps; t += kUnrollConstantA) forward_steps<kAPerLane, kUnrollConstantA>(b, t);
-    }
     for (; t + kUnroll <= b.steps; t += kUnroll) forward_steps<kAPerLane, kUnroll>(b, t);
     for (; t < b.steps; ++t) forward_steps<kAPerLane, 1>(b, t);
     if (b.stream) streaming_fence();
@@ -187,15 +181,11 @@ struct LinearScan {
       auto carry = load<C, W>(state + i);
       Vec<C, W> lane_sum{};
       for (int s = 0; s < kSteps; ++s) {
-        prefetch_read<W>(run.ct + s * run.ct_step + i, run.ct_step);
-        if constexpr (kAPerLane) prefetch_read<W>(run.a + s * run.a_step + i, run.a_step);
-        prefetch_write<kStream, W>(run.dx + s * run.dx_step + i, run.dx_step);
         auto g = carry;
         if (run.ct) g += load<C, W>(run.ct + s * run.ct_step + i);
         put<kStream, W>(run.dx + s * run.dx_step + i, g);
         carry = Math<W>::multiply(load_a<kAPerLane, W>(run.a + s * run.a_step, a_element[s], i), g);
         if constexpr (kGradA == GradA::kNone) continue;
-        prefetch_read<W>(run.h_prev + s * run.h_step + i, run.h_step);
         auto h_prev = load<C, W>(run.h_prev + s * run.h_step + i);
         if constexpr (kGradA == GradA::kStore) {
           put<kStream, W>(reinterpret_cast<S*>(run.da) + s * run.da_step + i, Math<W>::multiply(g, h_prev));
@@ -299,11 +289,6 @@ struct LinearScan {
   static void backward_all(const BackwardBlock& b) {
     if (b.reset) return backward_with_resets<kAPerLane, kGradA>(b);
     int64_t t = 0;
-    if (b.a_step == 0) {
-      for (; t + kUnrollConstantA <= b.steps; t += kUnrollConstantA) {
-        backward_steps<kAPerLane, kGradA, kUnrollConstantA>(b, t);
-      }
-    }
     for (; t + kUnroll <= b.steps; t += kUnroll) backward_steps<kAPerLane, kGradA, kUnroll>(b, t);
     for (; t < b.steps; ++t) backward_steps<kAPerLane, kGradA, 1>(b, t);
     if (b.stream) streaming_fence();
