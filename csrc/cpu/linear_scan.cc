@@ -29,10 +29,11 @@ int64_t product(const Dims& dims) {
 }
 
 ScanContext make_context(const LinearScanProblem& p, const LinearScanKernels& kernels, const Dims& x_dims,
-                         int64_t arrays, int64_t sums_bytes, ThreadPool& pool) {
+                         int64_t full_arrays, int64_t sums_bytes, ThreadPool& pool) {
   ScanView view = make_scan_view(p.shape, p.axis, p.a_dims, x_dims, p.reset_dims, p.h0_dims);
   TaskGrid grid = make_task_grid(view, element_bytes(p.dtype), sums_bytes, pool.num_threads());
-  const bool stream = arrays * product(p.shape) * int64_t(element_bytes(p.dtype)) > last_level_cache_bytes();
+  const int64_t elements = full_arrays * product(p.shape) + product(p.a_dims);
+  const bool stream = elements * int64_t(element_bytes(p.dtype)) > last_level_cache_bytes();
   return {p, kernels, std::move(view), std::move(grid), stream};
 }
 
