@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "check.h"
-#include "common/cache.h"
+#include "common/memory.h"
 #include "kernel_tables.h"
 #include "scan_case.h"
 #include "scan_reference.h"
