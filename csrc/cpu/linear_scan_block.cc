@@ -58,8 +58,10 @@ struct LinearScan {
     for (int k = 0; k < kParts; ++k) to[k] = load<C, 1>(from + k)[0];
   }
 
-  // Where runs are short, and far apart, the hardware does not foresee the next ones.
+  // Where runs are short, and far apart, the hardware does not foresee the next ones. Into L2: rows a multiple of 4 KiB
+  // apart would push each other out of L1.
   static constexpr int64_t kPrefetchSteps = 8, kPrefetchBelowBytes = 2048;
+  static constexpr int kIntoL2 = 2;
 
   template <bool kStream, int W>
   static void put(S* to, Vec<C, W> value) {
@@ -83,9 +85,9 @@ struct LinearScan {
       auto z = load<C, W>(state + i);
       for (int s = 0; s < kSteps; ++s) {
         if constexpr (kPrefetch && W * sizeof(C) == kVectorBytes) {
-          __builtin_prefetch(x + (s + kPrefetchSteps) * x_step + i);
-          __builtin_prefetch(a + (s + kPrefetchSteps) * a_step + i);
-          __builtin_prefetch(h + (s + kPrefetchSteps) * h_step + i, 1);
+          __builtin_prefetch(x + (s + kPrefetchSteps) * x_step + i, 0, kIntoL2);
+          __builtin_prefetch(a + (s + kPrefetchSteps) * a_step + i, 0, kIntoL2);
+          __builtin_prefetch(h + (s + kPrefetchSteps) * h_step + i, 1, kIntoL2);
         }
         z = Math<W>::multiply_add(load_a<kAPerLane, W>(a + s * a_step, a_element[s], i), z,
                                   load<C, W>(x + s * x_step + i));
@@ -167,7 +169,7 @@ struct LinearScan {
     for (int k = 0; k < W; ++k) sums[k] += values[k];
   }
 
-  template <bool kAPerLane, GradA kGradA, bool kStream, int kSteps>
+  template <bool kAPerLane, GradA kGradA, bool kStream, int kSteps, bool kPrefetch = false>
   static void step_backward(int64_t n, const BackwardRun& run, C* state) {
     C a_element[kSteps][2];
     if constexpr (!kAPerLane) {
@@ -181,6 +183,12 @@ struct LinearScan {
       auto carry = load<C, W>(state + i);
       Vec<C, W> lane_sum{};
       for (int s = 0; s < kSteps; ++s) {
+        if constexpr (kPrefetch && W * sizeof(C) == kVectorBytes) {
+          if (run.ct) __builtin_prefetch(run.ct + (s + kPrefetchSteps) * run.ct_step + i, 0, kIntoL2);
+          __builtin_prefetch(run.a + (s + kPrefetchSteps) * run.a_step + i, 0, kIntoL2);
+          if (run.h_prev) __builtin_prefetch(run.h_prev + (s + kPrefetchSteps) * run.h_step + i, 0, kIntoL2);
+          __builtin_prefetch(run.dx + (s + kPrefetchSteps) * run.dx_step + i, 1, kIntoL2);
+        }
         auto g = carry;
         if (run.ct) g += load<C, W>(run.ct + s * run.ct_step + i);
         put<kStream, W>(run.dx + s * run.dx_step + i, g);
@@ -258,7 +266,11 @@ struct LinearScan {
           continue;
         }
       }
-      step_backward<kAPerLane, kGradA, false, kSteps>(n, run, state);
+      if (kAPerLane && n * int64_t(sizeof(S)) <= kPrefetchBelowBytes) {
+        step_backward<kAPerLane, kGradA, false, kSteps, kAPerLane>(n, run, state);
+      } else {
+        step_backward<kAPerLane, kGradA, false, kSteps>(n, run, state);
+      }
     }
   }
 
