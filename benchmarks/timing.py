@@ -1,7 +1,9 @@
-"""Interleaved wall-clock timing: every contender takes its turn in every round, so that noise hits all alike."""
+"""Interleaved wall-clock timing: every contender takes its turn in every round, so that noise hits all alike, and the rounds
+are shuffled, so that none always follows the same neighbour and finds the caches as that one leaves them."""
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -91,8 +93,9 @@ def interleave(
     clock: Callable[[], float] = time.perf_counter,
     before_call: Callable[[K], None] | None = None,
 ) -> dict[K, Timing]:
-    """Time all tasks in rounds: round-robin over the contenders, retry by retry.
+    """Time all tasks in rounds, each contender once a round in an order drawn anew (from a fixed seed), retry by retry.
 
+    A call's result is dropped after its time is taken.
     A task with fewer repeats or retries than the longest takes its turns evenly spread over the rounds.
 
     Args:
@@ -104,6 +107,7 @@ def interleave(
       The samples of each task, in seconds per call.
     """
     timings: dict[K, Timing] = {key: Timing() for key in tasks}
+    shuffle = random.Random(0).shuffle
     retries = max((task.retries for task in tasks.values()), default=0)
     for retry in range(retries):
         present = {key: task for key, task in tasks.items() if takes_turn(retry, retries, task.retries)}
@@ -115,16 +119,18 @@ def interleave(
                 task.call()
         rounds = max((task.repeats for task in present.values()), default=0)
         for turn in range(rounds):
-            for key, task in present.items():
-                if not takes_turn(turn, rounds, task.repeats):
-                    continue
+            order = [key for key, task in present.items() if takes_turn(turn, rounds, task.repeats)]
+            shuffle(order)
+            for key in order:
+                task = present[key]
                 if before_call:
                     before_call(key)
                 if task.settle:
                     task.call()
                 start = clock()
-                task.call()
+                result = task.call()
                 timings[key].retries[-1].append((clock() - start) / task.calls)
+                del result
     return timings
 
 
