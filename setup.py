@@ -19,7 +19,9 @@ setup(
     cmake_source_dir=".",
     packages=[
         "cssm_kernels",
+        "cssm_kernels.fft2",
         "cssm_kernels.linear_scan",
+        "cssm_kernels.spectral_scan",
         "cssm",
         "cssm.layers",
         "cssm.models",

@@ -4,8 +4,19 @@ h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leadi
 """
 
 from cssm_kernels._native import build_info, export_checks
+from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
+from cssm_kernels.spectral_scan import spectral_scan
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "build_info", "export_checks", "linear_scan", "time_sharded_linear_scan"]
+__all__ = [
+    "__version__",
+    "build_info",
+    "export_checks",
+    "irfft2_cl",
+    "linear_scan",
+    "rfft2_cl",
+    "spectral_scan",
+    "time_sharded_linear_scan",
+]

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-SUPPORTED_DTYPES = ("float32", "float64", "complex64", "complex128", "bfloat16", "float16")
+FRAME_DTYPES = ("float32", "float64", "bfloat16", "float16")
+SPECTRUM_DTYPES = ("complex64", "complex128")
+SUPPORTED_DTYPES = (*FRAME_DTYPES, *SPECTRUM_DTYPES)
 
 
 class Aligned(NamedTuple):
@@ -55,9 +57,7 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
       TypeError: an argument is no numeric array, has an unsupported dtype, or would lose precision in x's dtype.
       ValueError: an axis out of range or shapes that do not broadcast.
     """
-    x = _array("x", x)
-    if x.dtype not in SUPPORTED_DTYPES:
-        raise TypeError(f"x has dtype {x.dtype}; expected one of {', '.join(SUPPORTED_DTYPES)}")
+    x = checked_array("x", x, SUPPORTED_DTYPES)
     a = _as_dtype("a", a, x.dtype, "x's dtype")
     shape = _broadcast_shapes(a, x)
     axis = _normalized_axis(axis, shape)
@@ -75,6 +75,18 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
         reset = _aligned_reset(reset, shape, axis)
     a, x = (v.reshape((1,) * (rank - v.ndim) + v.shape) for v in (a, x))
     return Aligned(a, x, h0, reset, axis)
+
+
+def checked_array(name: str, value: Any, dtypes: tuple[str, ...]) -> Array:
+    """`value` as an array of one of `dtypes`.
+
+    Raises:
+      TypeError: it is no numeric array, or has another dtype.
+    """
+    array = _array(name, value)
+    if array.dtype not in dtypes:
+        raise TypeError(f"{name} has dtype {array.dtype}; expected one of {', '.join(dtypes)}")
+    return array
 
 
 def _array(name: str, value: Any) -> Array:

@@ -1,6 +1,7 @@
 """Primitives for recurrences: one mechanism for optional operands, lowering, vmap and sharding, used by every operation.
 
-Operands are aligned (see `_layout`): one rank, every dimension full or 1, None where absent. An operation is three of these
+Operands are aligned (see `_layout`): one rank, every dimension full or 1, None where absent; only over a frame (height and
+width after time) may their sizes differ otherwise. An operation is three of these
 primitives, tied by differentiation rules of its own: `scan`, its `tangent` (linear in the tangents), and `vjp`, the fused
 backward kernel. `jax.custom_vjp` has no jvp, and `custom_jvp` with `linear_call` gives a wrong second order.
 """
@@ -36,6 +37,7 @@ class RecurrencePrimitive:
       native: {platform: the same computation as a custom call}.
       whole: (which operands are present) -> indices of those that must have the batch under vmap: one whose shape a result
         has, which would otherwise be summed over the batch, and one that may not be broadcast.
+      frame_dims: dimensions after `axis` that are worked on whole, as time is. Where there are any, batches lead.
 
     Params always hold `axis`, `reverse` and `implementation` (None, or the platform whose native form is demanded).
     """
@@ -48,8 +50,9 @@ class RecurrencePrimitive:
         definition: Callable[..., Sequence[Array]],
         native: dict[str, Callable[..., Sequence[Array]]],
         whole: Callable[[tuple[bool, ...]], tuple[int, ...]] = lambda present: (),
+        frame_dims: int = 0,
     ) -> None:
-        self.results, self.definition, self.whole = results, definition, whole
+        self.results, self.definition, self.whole, self.frame_dims = results, definition, whole, frame_dims
         self.has_native = bool(native)
         self.primitive = Primitive(name)
         self.primitive.multiple_results = True
@@ -71,7 +74,9 @@ class RecurrencePrimitive:
 
         def jvp(primals, tangents, *, present, **params):
             outs, out_tangents = rule(unpack(primals, present), unpack(map(_or_none, tangents), present), **params)
-            return outs, [ad.Zero.from_primal_value(o) if t is None else t for o, t in zip(outs, out_tangents)]
+            return outs, [
+                ad.Zero(jax.typeof(o).to_tangent_aval()) if t is None else t for o, t in zip(outs, out_tangents)
+            ]
 
         ad.primitive_jvps[self.primitive] = jvp
 
@@ -119,9 +124,9 @@ class RecurrencePrimitive:
         ]
 
     def _batch(self, flat, dims, *, present, axis, **params):
-        """The batch becomes one more aligned dimension, where the first batched operand has it."""
+        """The batch becomes one more aligned dimension, where the first batched operand has it, or the leading one."""
         size = next(x.shape[d] for x, d in zip(flat, dims) if d is not None)
-        at = next(d for d in dims if d is not None)
+        at = 0 if self.frame_dims else next(d for d in dims if d is not None)
         flat = [jnp.expand_dims(x, at) if d is None else jnp.moveaxis(x, d, at) for x, d in zip(flat, dims)]
         operands = unpack(flat, present)
         for i in self.whole(present):
@@ -149,7 +154,7 @@ class RecurrencePrimitive:
             if native is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:
                 in_shapes = [aval.shape for aval in ctx.avals_in]
                 out_shapes = [aval.shape for aval in ctx.avals_out]
-                compute = _partitioned(compute, in_shapes, out_shapes, axis)
+                compute = _partitioned(compute, in_shapes, out_shapes, range(axis, axis + 1 + self.frame_dims))
             return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
 
         return lower
@@ -186,8 +191,8 @@ def _varying_axes(aval):
     return frozenset(axes or ())
 
 
-def _partitioned(compute, in_shapes, out_shapes, axis):
-    """`compute` as XLA's partitioner sees it: independent along every dimension but time.
+def _partitioned(compute, in_shapes, out_shapes, kept):
+    """`compute` as XLA's partitioner sees it: independent along every dimension but the `kept` ones, time and the frame.
 
     Without this a custom call's operands are gathered to every device.
     """
@@ -197,7 +202,8 @@ def _partitioned(compute, in_shapes, out_shapes, axis):
         whole = next((s for s in (*args, *results) if s.shape == full), None)
         spec = [None] * len(full) if whole is None else list(whole.sharding.spec)
         spec += [None] * (len(full) - len(spec))
-        spec[axis] = None
+        for d in kept:
+            spec[d] = None
 
         def sharding(shape):
             return NamedSharding(mesh, PartitionSpec(*(s if n == m else None for s, n, m in zip(spec, shape, full))))
@@ -213,8 +219,8 @@ def _partitioned(compute, in_shapes, out_shapes, axis):
         return mesh, local, tuple(sharding(s) for s in out_shapes), tuple(sharding(s) for s in in_shapes)
 
     partitioned = custom_partitioning(lambda *flat: tuple(compute(*flat)))
-    rule, time_factors = _sharding_rule(in_shapes, out_shapes, full, axis)
-    partitioned.def_partition(partition=partition, sharding_rule=rule, need_replication_factors=time_factors)
+    rule, kept_factors = _sharding_rule(in_shapes, out_shapes, full, kept)
+    partitioned.def_partition(partition=partition, sharding_rule=rule, need_replication_factors=kept_factors)
     return partitioned
 
 
@@ -222,12 +228,15 @@ def full_shape_of(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(max(sizes) if 0 not in sizes else 0 for sizes in zip(*shapes))
 
 
-def _sharding_rule(in_shapes, out_shapes, full, axis):
-    """An einsum-like rule; a broadcast dimension is a factor of its own."""
-    broadcast = (f"s{i}" for i in range(1_000_000))
+def _sharding_rule(in_shapes, out_shapes, full, kept):
+    """An einsum-like rule; a dimension that is not full is a factor of its own."""
+    own = (f"s{i}" for i in range(1_000_000))
+    kept_factors = []
 
     def factors(shape):
-        return " ".join(f"d{d}" if n == m else next(broadcast) for d, (n, m) in enumerate(zip(shape, full)))
+        names = [f"d{d}" if n == m else next(own) for d, (n, m) in enumerate(zip(shape, full))]
+        kept_factors.extend(names[d] for d in kept if names[d] not in kept_factors)
+        return " ".join(names)
 
     rule = ", ".join(map(factors, in_shapes)) + " -> " + ", ".join(map(factors, out_shapes))
-    return rule, (f"d{axis}",)
+    return rule, tuple(kept_factors)

@@ -1,8 +1,6 @@
 // What large arrays need to know of the machine's memory.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 
@@ -12,14 +10,8 @@
 
 namespace cssm {
 
-// Size of the last-level cache: outputs that outgrow it are stored past the caches.
-inline int64_t last_level_cache_bytes() {
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-  static const int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  if (bytes > 0) return bytes;
-#endif
-  return int64_t{32} << 20;
-}
+// Size of the last-level cache that a core sees: outputs that outgrow it are stored past the caches.
+int64_t last_level_cache_bytes();
 
 // Asks for huge pages under a large array about to be written, as NumPy does for its own: XLA allocates results afresh,
 // and with 4 KiB pages their first use costs more than the kernel. A hint; failure is harmless.

@@ -14,20 +14,18 @@ Buffer to_buffer(const ffi::AnyBuffer& buffer) {
           buffer.size_bytes()};
 }
 
-const LinearScanKernels& linear_scan_kernels(Isa isa) {
+NativeKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return avx512::linear_scan_kernels();
-  if (isa == Isa::kAvx2) return avx2::linear_scan_kernels();
+  if (isa == Isa::kAvx512) return {isa, avx512::linear_scan_kernels(), avx512::spectral_kernels()};
+  if (isa == Isa::kAvx2) return {isa, avx2::linear_scan_kernels(), avx2::spectral_kernels()};
 #endif
-  (void)isa;
-  return baseline::linear_scan_kernels();
+  return {isa, baseline::linear_scan_kernels(), baseline::spectral_kernels()};
 }
 
 }  // namespace
 
 const NativeKernels& native_kernels() {
-  static const Isa isa = select_isa();
-  static const NativeKernels kernels{isa, linear_scan_kernels(isa)};
+  static const NativeKernels kernels = kernels_of(select_isa());
   return kernels;
 }
 

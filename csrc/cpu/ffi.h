@@ -12,6 +12,7 @@
 #include "common/scan_view.h"
 #include "common/threads.h"
 #include "cpu/linear_scan_block.h"
+#include "cpu/spectral_block.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace cssm {
@@ -21,6 +22,7 @@ namespace ffi = xla::ffi;
 struct NativeKernels {
   Isa isa;
   const LinearScanKernels& linear_scan;
+  const SpectralKernels& spectral;
 };
 // Chosen once, when the library is loaded.
 const NativeKernels& native_kernels();

@@ -49,7 +49,7 @@ def _tangent_definition(a, h, h0, reset, da, dx, dh0, *, axis, reverse, implemen
     shape = full_shape(a, h, h0, reset, da, dx, dh0)
     u = jnp.zeros(shape, h.dtype) if dx is None else jnp.broadcast_to(dx, shape)
     if da is not None:
-        u = u + (da * _previous(h, h0, reset, axis, reverse)).astype(u.dtype)
+        u = u + (da * previous(h, h0, reset, axis, reverse)).astype(u.dtype)
     return scan(a, u, dh0, reset, axis=axis, reverse=reverse, implementation=implementation)
 
 
@@ -75,10 +75,10 @@ def _vjp_definition(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, 
     if ct_final is not None:
         at_last = lax.index_in_dim(g, last, axis) + ct_final
         g = lax.dynamic_update_index_in_dim(g, at_last.astype(g.dtype), last % shape[axis], axis)
-    a_next = _shifted(a, axis, later=reverse)
-    reset_next = None if reset is None else _shifted(reset, axis, later=reverse)
+    a_next = shifted(a, axis, later=reverse)
+    reset_next = None if reset is None else shifted(reset, axis, later=reverse)
     g, _ = scan(a_next, g, None, reset_next, axis=axis, reverse=not reverse, implementation=implementation)
-    outs = [] if h is None else [sum_to(g * _previous(h, h0, reset, axis, reverse), a.shape).astype(a.dtype)]
+    outs = [] if h is None else [sum_to(g * previous(h, h0, reset, axis, reverse), a.shape).astype(a.dtype)]
     outs.append(g)
     if wants_dh0:
         dh0 = _first(a, first, axis) * lax.index_in_dim(g, first, axis)
@@ -149,7 +149,7 @@ def _first(x: Array, first: int, axis: int) -> Array:
     return x if x.shape[axis] == 1 else lax.index_in_dim(x, first, axis)
 
 
-def _shifted(x: Array, axis: int, later: bool) -> Array:
+def shifted(x: Array, axis: int, later: bool) -> Array:
     """x one step later in memory order (or earlier), zero-filled; a time-constant x is its own shift."""
     if x.shape[axis] == 1:
         return x
@@ -158,7 +158,7 @@ def _shifted(x: Array, axis: int, later: bool) -> Array:
     return jnp.concatenate([zero, kept] if later else [kept, zero], axis)
 
 
-def _previous(h: Array, h0: Array | None, reset: Array | None, axis: int, reverse: bool) -> Array:
+def previous(h: Array, h0: Array | None, reset: Array | None, axis: int, reverse: bool) -> Array:
     """h_{t-1}, in the state's dtype; 0 where step t is reset."""
     start = jnp.zeros(state_shape(h.shape, axis), state_dtype(h.dtype))
     start = start if h0 is None else jnp.broadcast_to(h0, start.shape)
@@ -166,5 +166,5 @@ def _previous(h: Array, h0: Array | None, reset: Array | None, axis: int, revers
         earlier = [lax.slice_in_dim(h, 1, None, axis=axis).astype(start.dtype), start]
     else:
         earlier = [start, lax.slice_in_dim(h, 0, -1, axis=axis).astype(start.dtype)]
-    previous = jnp.concatenate(earlier, axis)
-    return previous if reset is None else jnp.where(reset, jnp.zeros_like(previous), previous)
+    before = jnp.concatenate(earlier, axis)
+    return before if reset is None else jnp.where(reset, jnp.zeros_like(before), before)

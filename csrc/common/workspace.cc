@@ -1,0 +1,10 @@
+#include "common/workspace.h"
+
+namespace cssm {
+
+Workspace& workspace(Purpose purpose) {
+  thread_local Workspace workspaces[int(Purpose::kCount)];
+  return workspaces[int(purpose)];
+}
+
+}  // namespace cssm

@@ -1,0 +1,335 @@
+// A one-dimensional FFT of whole vectors: lane l of every element is a transform of its own. The first pass reads
+// through `load(j)`, the last writes through `store(k, value)`, so that packing, scaling or a recurrence costs no pass.
+//
+// Stockham's autosort form, decimation in frequency: with w = exp(-2 pi i / (m r)), pass (r, m groups, stride s) is
+//     y[q + s (r p + k)] = w^(p k) sum_j x[q + s (p + j m)] exp(-2 pi i j k / r).
+// Forward only; swapping real and imaginary parts on both sides gives the inverse, unscaled. Only for translation units
+// compiled once an instruction set.
+#pragma once
+
+#include "common/fft_table.h"
+#include "common/simd.h"
+
+#define CSSM_INLINE __attribute__((always_inline)) inline
+
+namespace cssm {
+namespace CSSM_ISA {
+
+template <class C>
+inline constexpr int kLanes = kVectorBytes / sizeof(C);
+
+// One complex number a lane. In memory: kLanes real parts, then kLanes imaginary ones.
+template <class C>
+struct Lanes {
+  using V = Vec<C, kLanes<C>>;
+  V re, im;
+
+  friend CSSM_INLINE Lanes operator+(Lanes a, Lanes b) { return {a.re + b.re, a.im + b.im}; }
+  friend CSSM_INLINE Lanes operator-(Lanes a, Lanes b) { return {a.re - b.re, a.im - b.im}; }
+  friend CSSM_INLINE Lanes operator*(Lanes a, C b) { return {a.re * b, a.im * b}; }
+  CSSM_INLINE Lanes times(C wr, C wi) const { return {re * wr - im * wi, re * wi + im * wr}; }
+  CSSM_INLINE Lanes times_minus_i() const { return {im, -re}; }
+};
+
+// Scalars from one complex vector to the next.
+template <class C>
+inline constexpr int64_t kUnit = 2 * kLanes<C>;
+
+template <class C>
+CSSM_INLINE Vec<C, kLanes<C>> load_part(const C* p) {
+  return load<C, kLanes<C>>(p);
+}
+template <class C>
+CSSM_INLINE Lanes<C> load_lanes(const C* p) {
+  return {load_part(p), load_part(p + kLanes<C>)};
+}
+template <class C>
+CSSM_INLINE void store_lanes(C* p, Lanes<C> value) {
+  store<C, kLanes<C>>(p, value.re);
+  store<C, kLanes<C>>(p + kLanes<C>, value.im);
+}
+
+// (cos, sin)(2 pi j / R), j = 1 .. (R - 1) / 2.
+template <int R>
+struct OddRoots;
+template <>
+struct OddRoots<3> {
+  static constexpr double kCos[] = {-0.5}, kSin[] = {0.86602540378443864676};
+};
+template <>
+struct OddRoots<5> {
+  static constexpr double kCos[] = {0.30901699437494742410, -0.80901699437494742410};
+  static constexpr double kSin[] = {0.95105651629515357212, 0.58778525229247312917};
+};
+template <>
+struct OddRoots<7> {
+  static constexpr double kCos[] = {0.62348980185873353053, -0.22252093395631440429, -0.90096886790241912624};
+  static constexpr double kSin[] = {0.78183148246802980871, 0.97492791218182360702, 0.43388373911755812048};
+};
+
+// In place: a[k] = sum_j a[j] exp(-2 pi i j k / R).
+template <int R, class C>
+struct Butterfly {
+  static_assert(R == 3 || R == 5 || R == 7);
+  static CSSM_INLINE void run(Lanes<C>* a) {
+    constexpr int kHalf = (R - 1) / 2;
+    using Roots = OddRoots<R>;
+    Lanes<C> sum[kHalf], difference[kHalf];
+    Lanes<C> total = a[0];
+#pragma GCC unroll 16
+    for (int j = 0; j < kHalf; ++j) {
+      sum[j] = a[1 + j] + a[R - 1 - j];
+      difference[j] = a[1 + j] - a[R - 1 - j];
+      total = total + sum[j];
+    }
+    Lanes<C> first = a[0];
+    a[0] = total;
+#pragma GCC unroll 16
+    for (int k = 1; k <= kHalf; ++k) {
+      Lanes<C> even = first, odd{};
+#pragma GCC unroll 16
+      for (int j = 1; j <= kHalf; ++j) {
+        const int index = j * k % R;
+        const bool low = index <= kHalf;
+        const C cosine = C(Roots::kCos[(low ? index : R - index) - 1]);
+        const C sine = C(Roots::kSin[(low ? index : R - index) - 1]) * C(low ? 1 : -1);
+        even = even + sum[j - 1] * cosine;
+        odd = odd + difference[j - 1] * sine;
+      }
+      a[k] = even + odd.times_minus_i();
+      a[R - k] = even - odd.times_minus_i();
+    }
+  }
+};
+
+template <class C>
+struct Butterfly<1, C> {
+  static CSSM_INLINE void run(Lanes<C>*) {}
+};
+
+template <class C>
+struct Butterfly<2, C> {
+  static CSSM_INLINE void run(Lanes<C>* a) {
+    const Lanes<C> sum = a[0] + a[1];
+    a[1] = a[0] - a[1];
+    a[0] = sum;
+  }
+};
+
+template <class C>
+CSSM_INLINE void butterfly4(Lanes<C>& a0, Lanes<C>& a1, Lanes<C>& a2, Lanes<C>& a3) {
+  const Lanes<C> s = a0 + a2, d = a0 - a2, t = a1 + a3, u = (a1 - a3).times_minus_i();
+  a0 = s + t;
+  a1 = d + u;
+  a2 = s - t;
+  a3 = d - u;
+}
+
+template <class C>
+struct Butterfly<4, C> {
+  static CSSM_INLINE void run(Lanes<C>* a) { butterfly4(a[0], a[1], a[2], a[3]); }
+};
+
+// times exp(-2 pi i / 8) and its cube.
+template <class C>
+CSSM_INLINE Lanes<C> times_w8(Lanes<C> a) {
+  constexpr C kHalfRoot = C(0.70710678118654752440);
+  return Lanes<C>{a.re + a.im, a.im - a.re} * kHalfRoot;
+}
+template <class C>
+CSSM_INLINE Lanes<C> times_w8_cubed(Lanes<C> a) {
+  constexpr C kHalfRoot = C(0.70710678118654752440);
+  return Lanes<C>{a.im - a.re, -(a.re + a.im)} * kHalfRoot;
+}
+
+template <class C>
+struct Butterfly<8, C> {
+  static CSSM_INLINE void run(Lanes<C>* a) {
+    Lanes<C> u0 = a[0] + a[4], u1 = a[1] + a[5], u2 = a[2] + a[6], u3 = a[3] + a[7];
+    Lanes<C> v0 = a[0] - a[4], v1 = times_w8(a[1] - a[5]), v2 = (a[2] - a[6]).times_minus_i(),
+             v3 = times_w8_cubed(a[3] - a[7]);
+    butterfly4(u0, u1, u2, u3);
+    butterfly4(v0, v1, v2, v3);
+    a[0] = u0, a[2] = u1, a[4] = u2, a[6] = u3;
+    a[1] = v0, a[3] = v1, a[5] = v2, a[7] = v3;
+  }
+};
+
+template <class C>
+struct Butterfly<16, C> {
+  static CSSM_INLINE void run(Lanes<C>* a) {
+    constexpr C kCos = C(0.92387953251128675613), kSin = C(0.38268343236508977173);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) butterfly4(a[j], a[j + 4], a[j + 8], a[j + 12]);
+    a[5] = a[5].times(kCos, -kSin);
+    a[9] = times_w8(a[9]);
+    a[13] = a[13].times(kSin, -kCos);
+    a[6] = times_w8(a[6]);
+    a[10] = a[10].times_minus_i();
+    a[14] = times_w8_cubed(a[14]);
+    a[7] = a[7].times(kSin, -kCos);
+    a[11] = times_w8_cubed(a[11]);
+    a[15] = a[15].times(-kCos, kSin);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) butterfly4(a[4 * k], a[4 * k + 1], a[4 * k + 2], a[4 * k + 3]);
+    // a[4 k + l] is output k + 4 l.
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+#pragma GCC unroll 4
+      for (int l = 0; l < k; ++l) {
+        const Lanes<C> swapped = a[4 * k + l];
+        a[4 * k + l] = a[4 * l + k];
+        a[4 * l + k] = swapped;
+      }
+    }
+  }
+};
+
+template <int R, bool kLast, class C, class Load, class Store>
+void run_pass(const FftPass<C>& pass, const Load& load, const Store& store) {
+  const int64_t groups = pass.groups, stride = pass.stride;
+  const C* twiddles = pass.twiddles;
+  for (int64_t p = 0; p < groups; ++p, twiddles += 2 * (R - 1)) {
+    for (int64_t q = 0; q < stride; ++q) {
+      Lanes<C> a[R];
+#pragma GCC unroll 16
+      for (int j = 0; j < R; ++j) a[j] = load(q + stride * (p + j * groups));
+      Butterfly<R, C>::run(a);
+      store(q + stride * R * p, a[0]);
+#pragma GCC unroll 16
+      for (int k = 1; k < R; ++k) {
+        if constexpr (!kLast) a[k] = a[k].times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
+        store(q + stride * (R * p + k), a[k]);
+      }
+    }
+  }
+}
+
+// Any odd radix, in `work` (radix complex vectors): (radix - 1)^2 multiply-adds a butterfly.
+template <class C, class Load, class Store>
+void run_odd_pass(const FftPass<C>& pass, const Load& load, const Store& store, C* work) {
+  const int64_t radix = pass.radix, groups = pass.groups, stride = pass.stride, half = (radix - 1) / 2;
+  C* const sums = work;
+  C* const differences = work + half * kUnit<C>;
+  for (int64_t p = 0; p < groups; ++p) {
+    const C* const twiddles = pass.twiddles + p * 2 * (radix - 1);
+    const auto put = [&](int64_t q, int64_t k, Lanes<C> value) __attribute__((always_inline)) {
+      if (groups > 1) value = value.times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
+      store(q + stride * (radix * p + k), value);
+    };
+    for (int64_t q = 0; q < stride; ++q) {
+      const Lanes<C> first = load(q + stride * p);
+      Lanes<C> total = first;
+      for (int64_t j = 1; j <= half; ++j) {
+        const Lanes<C> a = load(q + stride * (p + j * groups)), b = load(q + stride * (p + (radix - j) * groups));
+        total = total + (a + b);
+        store_lanes(sums + (j - 1) * kUnit<C>, a + b);
+        store_lanes(differences + (j - 1) * kUnit<C>, a - b);
+      }
+      store(q + stride * radix * p, total);
+      for (int64_t k = 1; k <= half; ++k) {
+        Lanes<C> even = first, odd{};
+        for (int64_t j = 1, index = k; j <= half; ++j) {
+          even = even + load_lanes(sums + (j - 1) * kUnit<C>) * pass.roots[2 * index];
+          odd = odd + load_lanes(differences + (j - 1) * kUnit<C>) * pass.roots[2 * index + 1];
+          index += k;
+          if (index >= radix) index -= radix;
+        }
+        put(q, k, even + odd.times_minus_i());
+        put(q, radix - k, even - odd.times_minus_i());
+      }
+    }
+  }
+}
+
+template <bool kLast, class C, class Load, class Store>
+void run_any_pass(const FftPass<C>& pass, const Load& load, const Store& store, C* work) {
+  switch (pass.radix) {
+    case 1: return run_pass<1, kLast>(pass, load, store);
+    case 2: return run_pass<2, kLast>(pass, load, store);
+    case 3: return run_pass<3, kLast>(pass, load, store);
+    case 4: return run_pass<4, kLast>(pass, load, store);
+    case 5: return run_pass<5, kLast>(pass, load, store);
+    case 7: return run_pass<7, kLast>(pass, load, store);
+    case 8: return run_pass<8, kLast>(pass, load, store);
+    case 16: return run_pass<16, kLast>(pass, load, store);
+    default: return run_odd_pass(pass, load, store, work);
+  }
+}
+
+template <class C>
+struct LoadUnits {
+  const C* from;
+  int64_t step = kUnit<C>;
+  CSSM_INLINE Lanes<C> operator()(int64_t j) const { return load_lanes(from + j * step); }
+};
+template <class C>
+struct StoreUnits {
+  C* to;
+  int64_t step = kUnit<C>;
+  CSSM_INLINE void operator()(int64_t k, Lanes<C> value) const { store_lanes(to + k * step, value); }
+};
+
+template <class C, class Load, class Store>
+void fft_in_passes(const FftTable<C>& table, const Load& load, const Store& store, C* scratch) {
+  C *from = scratch, *to = scratch + table.n * kUnit<C>;
+  C* const work = scratch + 2 * table.n * kUnit<C>;
+  const int64_t last = table.num_passes - 1;
+  run_any_pass<false>(table.passes[0], load, StoreUnits<C>{from}, work);
+  for (int64_t i = 1; i < last; ++i) {
+    run_any_pass<false>(table.passes[i], LoadUnits<C>{from}, StoreUnits<C>{to}, work);
+    C* const swapped = from;
+    from = to;
+    to = swapped;
+  }
+  run_any_pass<true>(table.passes[last], LoadUnits<C>{from}, store, work);
+}
+
+template <class C>
+struct StoreSwapped {
+  C* to;
+  CSSM_INLINE void operator()(int64_t k, Lanes<C> value) const {
+    store_lanes(to + k * kUnit<C>, Lanes<C>{value.im, value.re});
+  }
+};
+template <class C>
+struct LoadSwapped {
+  const C* from;
+  CSSM_INLINE Lanes<C> operator()(int64_t j) const {
+    const Lanes<C> value = load_lanes(from + j * kUnit<C>);
+    return {value.im, value.re};
+  }
+};
+
+// X_k = c_k sum_j (x_j c_j) conj(c)_{k-j}, c the chirp: the sum is a circular convolution.
+template <class C, class Load, class Store>
+void fft_by_convolution(const FftTable<C>& table, const Load& load, const Store& store, C* scratch) {
+  const FftTable<C>& inner = *table.convolution;
+  C* const values = scratch;
+  C* const inner_scratch = scratch + inner.n * kUnit<C>;
+  for (int64_t j = 0; j < table.n; ++j) {
+    store_lanes(values + j * kUnit<C>, load(j).times(table.chirp[2 * j], table.chirp[2 * j + 1]));
+  }
+  for (int64_t j = table.n; j < inner.n; ++j) store_lanes(values + j * kUnit<C>, Lanes<C>{});
+  fft_in_passes(inner, LoadUnits<C>{values}, StoreUnits<C>{values}, inner_scratch);
+  for (int64_t j = 0; j < inner.n; ++j) {
+    C* const at = values + j * kUnit<C>;
+    store_lanes(at, load_lanes(at).times(table.filter[2 * j], table.filter[2 * j + 1]));
+  }
+  fft_in_passes(inner, LoadSwapped<C>{values}, StoreSwapped<C>{values}, inner_scratch);
+  for (int64_t k = 0; k < table.n; ++k) {
+    store(k, load_lanes(values + k * kUnit<C>).times(table.chirp[2 * k], table.chirp[2 * k + 1]));
+  }
+}
+
+template <class C, class Load, class Store>
+void fft(const FftTable<C>& table, const Load& load, const Store& store, C* scratch) {
+  if (table.convolution) {
+    fft_by_convolution(table, load, store, scratch);
+  } else {
+    fft_in_passes(table, load, store, scratch);
+  }
+}
+
+}  // namespace CSSM_ISA
+}  // namespace cssm

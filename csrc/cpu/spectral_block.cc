@@ -1,0 +1,287 @@
+#include "cpu/spectral_block.h"
+
+#include "cpu/fft.h"
+
+namespace cssm {
+namespace CSSM_ISA {
+namespace {
+
+// (row 2i) + i (row 2i + 1), of real rows. Their pixels are too far apart for the hardware to foresee the rows to come.
+template <class C>
+struct LoadRows {
+  static constexpr int64_t kRowsAhead = 8;
+  static constexpr int kIntoL2 = 2;
+  const C *even, *odd;
+  int64_t step, row_step;
+  CSSM_INLINE Lanes<C> operator()(int64_t w) const {
+    const C* const ahead = even + w * step + kRowsAhead * row_step;
+    __builtin_prefetch(ahead, 0, kIntoL2);
+    __builtin_prefetch(ahead + row_step, 0, kIntoL2);
+    return {load_part(even + w * step), odd ? load_part(odd + w * step) : Vec<C, kLanes<C>>{}};
+  }
+};
+
+// The parts of an inverse transform by way of a forward one are swapped: here, and wherever "swapped" is said.
+template <class C, bool kStream>
+struct StoreRowsSwapped {
+  C *even, *odd;
+  int64_t step;
+  C scale;
+  CSSM_INLINE void operator()(int64_t w, Lanes<C> value) const {
+    put(even + w * step, value.im * scale);
+    if (odd) put(odd + w * step, value.re * scale);
+  }
+  static CSSM_INLINE void put(C* to, Vec<C, kLanes<C>> part) {
+    if constexpr (kStream) {
+      store_streaming<C, kLanes<C>>(to, part);
+    } else {
+      store<C, kLanes<C>>(to, part);
+    }
+  }
+};
+
+// Row y of column f of the half-spectrum, doubled, from columns f and W - f of z.
+template <class C>
+struct LoadUnpacked {
+  const C *z_f, *z_mirror;
+  CSSM_INLINE Lanes<C> operator()(int64_t y) const {
+    const int64_t at = (y >> 1) * kUnit<C>;
+    const C *a = z_f + at, *b = z_mirror + at;
+    const bool odd = y & 1;
+    const C *sum = odd ? a + kLanes<C> : a, *sum_mirror = odd ? b + kLanes<C> : b;
+    const C *plus = odd ? b : a + kLanes<C>, *minus = odd ? a : b + kLanes<C>;
+    return {load_part(sum) + load_part(sum_mirror), load_part(plus) - load_part(minus)};
+  }
+};
+
+template <class C>
+struct StorePackedSwapped {
+  C *z_f, *z_mirror;
+  bool edge;
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> value) const {
+    const int64_t at = (y >> 1) * kUnit<C>;
+    const bool odd = y & 1;
+    if (edge) {
+      store<C, kLanes<C>>(z_f + at + (odd ? kLanes<C> : 0), value.im);
+    } else {
+      store_lanes((odd ? z_mirror : z_f) + at, Lanes<C>{value.im, value.re});
+    }
+  }
+};
+
+// Element w of (row 2i) + i (row 2i + 1), its rows' half-spectra continued to the whole width: a row's element W - f is
+// the conjugate of its element f.
+template <class C>
+struct LoadPackedSwapped {
+  const C* z;  // of pair i
+  int64_t step, width;
+  CSSM_INLINE Lanes<C> operator()(int64_t w) const {
+    const bool mirrored = 2 * w > width;
+    const int64_t f = mirrored ? width - w : w;
+    const C* const a = z + f * step;
+    if (f == 0 || 2 * f == width) return {load_part(a + kLanes<C>), load_part(a)};
+    const C* const b = z + (width - f) * step;
+    const C sign = mirrored ? C(-1) : C(1);
+    const Lanes<C> even = load_lanes(a), odd = load_lanes(b);
+    return {even.im * sign + odd.re, even.re - odd.im * sign};
+  }
+};
+
+template <class C>
+struct StoreStep {
+  const C *k, *in;
+  C* out;
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const {
+    const Lanes<C> a = load_lanes(k + y * kUnit<C>), s = load_lanes(in + y * kUnit<C>);
+    store_lanes(out + y * kUnit<C>, Lanes<C>{a.re * s.re + (x.re - a.im * s.im), a.re * s.im + (a.im * s.re + x.im)});
+  }
+};
+
+template <class C>
+struct StoreSum {
+  C* sum;
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const {
+    store_lanes(sum + y * kUnit<C>, load_lanes(sum + y * kUnit<C>) + x);
+  }
+};
+
+// Parts to (re, im) pairs and back.
+template <class V, int... I>
+V low_pairs(V re, V im, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(re, im, (I / 2 + (I & 1) * int(sizeof...(I)))...);
+}
+template <class V, int... I>
+V high_pairs(V re, V im, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(re, im, (int(sizeof...(I)) / 2 + I / 2 + (I & 1) * int(sizeof...(I)))...);
+}
+template <class V, int... I>
+V even_elements(V low, V high, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(low, high, (2 * I)...);
+}
+template <class V, int... I>
+V odd_elements(V low, V high, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(low, high, (2 * I + 1)...);
+}
+
+template <class C>
+struct Spectral {
+  static constexpr int L = kLanes<C>;
+  static constexpr int64_t kU = kUnit<C>;
+  using Shape = FrameShape<C>;
+  using Indices = std::make_integer_sequence<int, L>;
+
+  static int64_t mirror(const Shape& shape, int64_t f) { return f == 0 ? 0 : shape.width - f; }
+
+  static void rows_forward(const Shape& shape, PairRange pairs, const C* rows, int64_t pixel_step, C* z, C* scratch) {
+    const int64_t row_step = shape.width * pixel_step;
+    for (int64_t i = pairs.begin; i < pairs.end; ++i, rows += 2 * row_step) {
+      const C* const odd = 2 * i + 1 < shape.height ? rows + row_step : nullptr;
+      fft(*shape.along_width, LoadRows<C>{rows, odd, pixel_step, row_step},
+          StoreUnits<C>{z + i * kU, shape.z_step() * kU}, scratch);
+    }
+  }
+
+  template <bool kStream>
+  static void rows_inverse_to(const Shape& shape, PairRange pairs, const C* z, C scale, C* rows, int64_t pixel_step,
+                              C* scratch) {
+    const int64_t row_step = shape.width * pixel_step;
+    for (int64_t i = pairs.begin; i < pairs.end; ++i, rows += 2 * row_step) {
+      C* const odd = 2 * i + 1 < shape.height ? rows + row_step : nullptr;
+      fft(*shape.along_width, LoadPackedSwapped<C>{z + i * kU, shape.z_step() * kU, shape.width},
+          StoreRowsSwapped<C, kStream>{rows, odd, pixel_step, scale}, scratch);
+    }
+  }
+
+  static void rows_inverse(const Shape& shape, PairRange pairs, const C* z, C scale, C* rows, int64_t pixel_step,
+                           bool stream, C* scratch) {
+    const bool whole_lines =
+        kVectorBytes == 64 && reinterpret_cast<uintptr_t>(rows) % 64 == 0 && pixel_step * int64_t(sizeof(C)) % 64 == 0;
+    if (stream && whole_lines) {
+      rows_inverse_to<true>(shape, pairs, z, scale, rows, pixel_step, scratch);
+    } else {
+      rows_inverse_to<false>(shape, pairs, z, scale, rows, pixel_step, scratch);
+    }
+  }
+
+  static LoadUnpacked<C> unpacked(const Shape& shape, int64_t f, const C* z) {
+    const int64_t step = shape.z_step() * kU;
+    return {z + f * step, z + mirror(shape, f) * step};
+  }
+
+  static void column_forward(const Shape& shape, int64_t f, const C* z, C* out, C* scratch) {
+    fft(*shape.along_height, unpacked(shape, f, z), StoreUnits<C>{out}, scratch);
+  }
+  static void column_step(const Shape& shape, int64_t f, const C* z, const C* k, const C* in, C* out, C* scratch) {
+    fft(*shape.along_height, unpacked(shape, f, z), StoreStep<C>{k, in, out}, scratch);
+  }
+  static void column_add(const Shape& shape, int64_t f, const C* z, C* sum, C* scratch) {
+    fft(*shape.along_height, unpacked(shape, f, z), StoreSum<C>{sum}, scratch);
+  }
+
+  static void column_inverse(const Shape& shape, int64_t f, const C* column, C* z, C* scratch) {
+    const int64_t step = shape.z_step() * kU;
+    const bool edge = shape.is_edge(f);
+    const StorePackedSwapped<C> store{z + f * step, z + mirror(shape, f) * step, edge};
+    fft(*shape.along_height, LoadSwapped<C>{column}, store, scratch);
+    // The row that an odd height lacks: nothing of it may reach the one it is packed with.
+    if (shape.height % 2) store(shape.height, Lanes<C>{});
+  }
+
+  static void pull_back(int64_t units, const C* k, const C* s, C* p, C* sum) {
+    for (int64_t i = 0; i < units * kU; i += kU) {
+      const Lanes<C> a = load_lanes(k + i), b = load_lanes(p + i), c = load_lanes(s + i), d = load_lanes(sum + i);
+      store_lanes(sum + i, Lanes<C>{b.re * c.re + (b.im * c.im + d.re), b.re * c.im + (d.im - b.im * c.re)});
+      store_lanes(p + i, Lanes<C>{a.re * b.re + a.im * b.im, a.re * b.im - a.im * b.re});
+    }
+  }
+
+  static void add(int64_t units, const C* from, C* to) {
+    for (int64_t i = 0; i < units * kU; i += kU) store_lanes(to + i, load_lanes(to + i) + load_lanes(from + i));
+  }
+
+  static void load_column(int64_t units, const C* from, int64_t step, int64_t channels, PartScale<C> scale, C* column) {
+    for (int64_t i = 0; i < units; ++i, from += step, column += kU) {
+      C padded[kU] = {};
+      const C* whole = from;
+      if (channels < L) {
+        for (int64_t c = 0; c < 2 * channels; ++c) padded[c] = from[c];
+        whole = padded;
+      }
+      const auto low = load_part(whole), high = load_part(whole + L);
+      store_lanes(column, Lanes<C>{even_elements(low, high, Indices{}) * scale.re,
+                                   odd_elements(low, high, Indices{}) * scale.im});
+    }
+  }
+
+  static void store_column(int64_t units, const C* column, PartScale<C> scale, C* to, int64_t step, int64_t channels) {
+    for (int64_t i = 0; i < units; ++i, to += step, column += kU) {
+      const Lanes<C> value = load_lanes(column);
+      const auto re = value.re * scale.re, im = value.im * scale.im;
+      C padded[kU];
+      C* const whole = channels < L ? padded : to;
+      store<C, L>(whole, low_pairs(re, im, Indices{}));
+      store<C, L>(whole + L, high_pairs(re, im, Indices{}));
+      if (channels < L) {
+        for (int64_t c = 0; c < 2 * channels; ++c) to[c] = padded[c];
+      }
+    }
+  }
+
+  template <class S>
+  static void gather(const char* from, int64_t step, int64_t pixels, int64_t channels, C* to) {
+    const S* pixel = reinterpret_cast<const S*>(from);
+    for (int64_t i = 0; i < pixels; ++i, pixel += step, to += L) {
+      if (channels == L) {
+        store<C, L>(to, load<C, L>(pixel));
+        continue;
+      }
+      for (int64_t c = 0; c < L; ++c) to[c] = c < channels ? load<C, 1>(pixel + c)[0] : C(0);
+    }
+  }
+
+  template <class S>
+  static void scatter(const C* from, int64_t pixels, int64_t channels, char* to, int64_t step) {
+    S* pixel = reinterpret_cast<S*>(to);
+    for (int64_t i = 0; i < pixels; ++i, pixel += step, from += L) {
+      if (channels == L) {
+        store<C, L>(pixel, load_part(from));
+        continue;
+      }
+      for (int64_t c = 0; c < channels; ++c) store<C, 1>(pixel + c, load<C, 1>(from + c));
+    }
+  }
+
+  static constexpr SpectralKernelsOf<C> kernels() {
+    SpectralKernelsOf<C> k{L,
+                           rows_forward,
+                           rows_inverse,
+                           streaming_fence,
+                           column_forward,
+                           column_step,
+                           column_add,
+                           column_inverse,
+                           pull_back,
+                           add,
+                           load_column,
+                           store_column,
+                           {gather<C>, nullptr, nullptr},
+                           {scatter<C>, nullptr, nullptr}};
+    if constexpr (sizeof(C) == sizeof(float)) {
+      k.gather[kAsBF16] = gather<BFloat16>;
+      k.gather[kAsF16] = gather<Float16>;
+      k.scatter[kAsBF16] = scatter<BFloat16>;
+      k.scatter[kAsF16] = scatter<Float16>;
+    }
+    return k;
+  }
+};
+
+}  // namespace
+
+const SpectralKernels& spectral_kernels() {
+  static constexpr SpectralKernels kernels = {Spectral<float>::kernels(), Spectral<double>::kernels()};
+  return kernels;
+}
+
+}  // namespace CSSM_ISA
+}  // namespace cssm

@@ -1,0 +1,140 @@
+// What the spectral operations share: frames and spectra of a block of channels in and out of planar form, and how the
+// blocks are shared out to threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "common/dtype.h"
+#include "common/task_grid.h"
+#include "common/threads.h"
+#include "common/workspace.h"
+#include "cpu/spectral_block.h"
+
+namespace cssm {
+
+using Body = std::function<void(int64_t)>;
+using ForEach = std::function<void(int64_t n, const Body&)>;
+
+template <class C>
+class SpectralFrames {
+ public:
+  SpectralFrames(const SpectralKernelsOf<C>& kernels, DType dtype, int64_t height, int64_t width, int64_t channels)
+      : kernels(kernels),
+        shape{height, width, &fft_table<C>(height), &fft_table<C>(width)},
+        channels(channels),
+        unit(2 * kernels.lanes),
+        storage_(dtype == DType::kBF16 ? kAsBF16 : (dtype == DType::kF16 ? kAsF16 : kAsComputed)),
+        pixel_bytes_(int64_t(element_bytes(dtype))) {}
+
+  const SpectralKernelsOf<C>& kernels;
+  const FrameShape<C> shape;
+  const int64_t channels;
+  const int64_t unit;  // scalars
+
+  int64_t channel_blocks() const { return (channels + kernels.lanes - 1) / kernels.lanes; }
+  // Blocks that one thread takes together: those that share cache lines.
+  int64_t group_blocks() const {
+    constexpr int64_t kLine = 64;
+    return std::max<int64_t>(1, kLine / (kernels.lanes * pixel_bytes_));
+  }
+  int64_t groups() const { return (channel_blocks() + group_blocks() - 1) / group_blocks(); }
+  Range group(int64_t i) const { return {i * group_blocks(), std::min((i + 1) * group_blocks(), channel_blocks())}; }
+  // Of the pixels of two rows of a group.
+  int64_t pair_bytes() const { return 2 * shape.width * group_blocks() * kernels.lanes * pixel_bytes_; }
+  int64_t frame_bytes() const { return shape.height * shape.width * channels * pixel_bytes_; }
+  int64_t spectrum_bytes() const { return shape.height * shape.columns() * channels * int64_t(2 * sizeof(C)); }
+  int64_t z_size() const { return shape.z_units() * unit; }
+  int64_t column_size() const { return shape.height * unit; }
+  int64_t spectrum_size() const { return shape.spectrum_units() * unit; }
+  C* transform_scratch() const { return workspace(Purpose::kTransform).template get<C>(shape.scratch_units() * unit); }
+
+  void rows_forward(const char* frame, int64_t block, PairRange pairs, C* z) const {
+    const int64_t rows = rows_of(pairs), lanes = block_channels(block);
+    const char* first = frame + first_pixel(block, pairs);
+    const C* planes = reinterpret_cast<const C*>(first);
+    int64_t step = channels;
+    if (staged(lanes)) {
+      C* const pixels = workspace(Purpose::kPixels).template get<C>(rows * shape.width * kernels.lanes);
+      kernels.gather[storage_](first, channels, rows * shape.width, lanes, pixels);
+      planes = pixels;
+      step = kernels.lanes;
+    }
+    kernels.rows_forward(shape, pairs, planes, step, z, transform_scratch());
+  }
+
+  void rows_inverse(const C* z, C scale, PairRange pairs, char* frame, int64_t block, bool stream) const {
+    const int64_t rows = rows_of(pairs), lanes = block_channels(block);
+    char* const first = frame + first_pixel(block, pairs);
+    if (!staged(lanes)) {
+      kernels.rows_inverse(shape, pairs, z, scale, reinterpret_cast<C*>(first), channels, stream, transform_scratch());
+      return;
+    }
+    C* const pixels = workspace(Purpose::kPixels).template get<C>(rows * shape.width * kernels.lanes);
+    kernels.rows_inverse(shape, pairs, z, scale, pixels, kernels.lanes, false, transform_scratch());
+    kernels.scatter[storage_](pixels, rows * shape.width, lanes, first, channels);
+  }
+
+  // Column f of a spectrum (height, columns, channels); zeros where there is none.
+  void load_column(const char* spectrum, int64_t block, int64_t f, PartScale<C> scale, C* column) const {
+    if (!spectrum) {
+      std::fill_n(column, column_size(), C(0));
+      return;
+    }
+    kernels.load_column(shape.height, reinterpret_cast<const C*>(spectrum) + at(block, f),
+                        2 * shape.columns() * channels, block_channels(block), scale, column);
+  }
+  void store_column(const C* column, PartScale<C> scale, char* spectrum, int64_t block, int64_t f) const {
+    kernels.store_column(shape.height, column, scale, reinterpret_cast<C*>(spectrum) + at(block, f),
+                         2 * shape.columns() * channels, block_channels(block));
+  }
+
+ private:
+  int64_t block_channels(int64_t block) const { return std::min(kernels.lanes, channels - block * kernels.lanes); }
+  bool staged(int64_t lanes) const { return lanes < kernels.lanes || storage_ != kAsComputed; }
+  int64_t rows_of(PairRange pairs) const { return std::min(2 * pairs.end, shape.height) - 2 * pairs.begin; }
+  int64_t first_pixel(int64_t block, PairRange pairs) const {
+    return (2 * pairs.begin * shape.width * channels + block * kernels.lanes) * pixel_bytes_;
+  }
+  int64_t at(int64_t block, int64_t f) const { return 2 * (f * channels + block * kernels.lanes); }
+
+  const Storage storage_;
+  const int64_t pixel_bytes_;
+};
+
+// How a set of groups is worked on: each by one thread, or all threads on the phases of a window of steps of them all.
+// The results have the same bits.
+struct Sharing {
+  ForEach for_each;
+  bool spread;
+};
+
+// Calls run(groups, sharing) for ranges that cover [0, n). Where there are too few groups to keep the threads busy, and
+// pixels enough (of all frames, of one block) to be worth it, one call gets all of them and a for_each on every thread.
+void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::function<void(Range, const Sharing&)>& run);
+
+// Steps in a window, by the bytes of z a step: as many as stay in a core's cache, or as keep every thread busy.
+int64_t window_steps(bool spread, int64_t z_bytes);
+
+// The frames of a window of steps of some groups, in parts of as many pairs of rows as stay in the nearest cache.
+struct FrameParts {
+  FrameParts(int64_t steps, int64_t pairs, int64_t pair_bytes)
+      : steps(steps), pairs(pairs), parts(std::clamp<int64_t>(pairs * pair_bytes / kPartBytes, 1, pairs)) {}
+  int64_t count(int64_t groups) const { return groups * steps * parts; }
+  int64_t group(int64_t i) const { return i / (steps * parts); }
+  int64_t step(int64_t i) const { return i / parts % steps; }
+  PairRange range(int64_t i) const {
+    const Range range = part(pairs, parts, i % parts);
+    return {range.begin, range.end};
+  }
+
+  static constexpr int64_t kPartBytes = 32 << 10;
+  int64_t steps, pairs, parts;
+};
+
+// Position in an operand of each batch element of the result.
+std::vector<int64_t> batch_positions(const std::vector<int64_t>& full, const std::vector<int64_t>& have);
+
+}  // namespace cssm

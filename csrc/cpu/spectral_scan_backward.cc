@@ -1,0 +1,222 @@
+// With the adjoint state p_t, the cotangent of S_t brought to the form of a spectrum,
+//
+//     p_t = rfft2(ct_t) + conj(k) p_{t+1},   dx_t = irfft2(p_t),   dk = w conj(sum_t p_t conj(S_{t-1})),
+//
+// where w = (1 for f = 0, W/2, else 2) / (H W) and JAX's cotangents have no conjugate (cotangent of S_t = w conj(p_t)).
+// S is run again from the checkpoints, a segment at a time.
+#include "common/memory.h"
+#include "cpu/spectral_frames.h"
+#include "cpu/spectral_scan.h"
+
+namespace cssm {
+namespace {
+
+// Sums of dk are cut by shape, never by the number of threads: into as many parts as would keep this many threads busy.
+constexpr int64_t kBusyTasks = 64;
+
+template <class C>
+class Backward {
+ public:
+  Backward(const SpectralProblem& p, const SpectralBackward& out, const SpectralKernelsOf<C>& kernels)
+      : p_(p),
+        out_(out),
+        frames_(kernels, p.dtype, p.height, p.width, p.channels),
+        x_at_(batch_positions(p.batch, p.x_batch)),
+        k_at_(batch_positions(p.batch, p.k_batch)),
+        h0_at_(batch_positions(p.batch, p.h0_batch)),
+        reset_at_(batch_positions(p.batch, p.reset_batch)),
+        sharers_(1 + *std::max_element(k_at_.begin(), k_at_.end())) {
+    for (int64_t b = 0; b < int64_t(k_at_.size()); ++b) sharers_[k_at_[b]].push_back(b);
+    const int64_t sharers = int64_t(sharers_[0].size());
+    const int64_t alone = int64_t(sharers_.size()) * frames_.groups();
+    parts_ = std::clamp<int64_t>((kBusyTasks + alone - 1) / alone, 1, sharers);
+    const int64_t frames = int64_t(x_at_.size()) * p.steps * 3;
+    stream_ = frames * frames_.frame_bytes() > last_level_cache_bytes();
+  }
+
+  void run(ThreadPool& pool) {
+    sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
+    const int64_t groups = int64_t(sharers_.size()) * parts_ * frames_.groups();
+    share_groups(pool, groups, p_.steps * p_.height * p_.width,
+                 [this](Range range, const Sharing& sharing) { scan(range, sharing); });
+    if (!out_.dk) return;
+    parallel_for(pool, int64_t(sharers_.size()) * frames_.channel_blocks(),
+                 [this](int64_t i) { write_sums(i / frames_.channel_blocks(), i % frames_.channel_blocks()); });
+  }
+
+ private:
+  // A block of channels of one batch element, and its memory: k, p, the sum of dk, and z of a segment of x and of ct.
+  struct Block {
+    int64_t batch, channels;
+    C *k, *p, *sum, *x, *ct;
+  };
+
+  C* sum(int64_t k_batch, int64_t part, int64_t channels) const {
+    const int64_t index = (k_batch * parts_ + part) * frames_.channel_blocks() + channels;
+    return const_cast<C*>(sums_.data()) + index * frames_.spectrum_size();
+  }
+
+  void scan(Range range, const Sharing& sharing) const {
+    const int64_t in_group = frames_.group_blocks();
+    const int64_t most = std::min(p_.steps, p_.spacing);
+    const int64_t block_size = 2 * frames_.spectrum_size() + 2 * most * frames_.z_size();
+    C* const memory = workspace(Purpose::kBlock).template get<C>((range.end - range.begin) * in_group * block_size);
+    // Range of groups: (k_batch, part of its sharers, group of blocks). Sharers of a part take turns.
+    const int64_t sharers = int64_t(sharers_[0].size());
+    for (int64_t turn = 0; turn < (sharers + parts_ - 1) / parts_; ++turn) {
+      const auto for_blocks = [&](int64_t group, const auto& body) {
+        const int64_t index = range.begin + group;
+        const int64_t k_batch = index / (parts_ * frames_.groups()), part_index = index / frames_.groups() % parts_;
+        const Range mine = part(sharers, parts_, part_index);
+        if (mine.begin + turn >= mine.end) return;
+        const Range blocks = frames_.group(index % frames_.groups());
+        for (int64_t channels = blocks.begin; channels < blocks.end; ++channels) {
+          C* const k = memory + (group * in_group + channels - blocks.begin) * block_size;
+          C* const p = k + frames_.spectrum_size();
+          C* const x = p + frames_.spectrum_size();
+          body(Block{sharers_[k_batch][mine.begin + turn], channels, k, p, sum(k_batch, part_index, channels), x,
+                     x + most * frames_.z_size()});
+        }
+      };
+      run_segments(range.end - range.begin, for_blocks, sharing);
+    }
+    if (stream_) frames_.kernels.fence();
+  }
+
+  template <class ForBlocks>
+  void run_segments(int64_t groups, const ForBlocks& for_blocks, const Sharing& sharing) const {
+    const FrameShape<C>& shape = frames_.shape;
+    for (int64_t segment = p_.checkpoints(); segment >= 0; --segment) {
+      const int64_t begin = segment * p_.spacing;
+      const int64_t steps = std::min(p_.spacing, p_.steps - begin);
+      // The state after a segment's last step is not needed.
+      const FrameParts xs(out_.dk ? steps - 1 : 0, shape.pairs(), frames_.pair_bytes());
+      sharing.for_each(xs.count(groups), [&](int64_t i) {
+        for_blocks(xs.group(i), [&](const Block& b) {
+          const char* const frame =
+              p_.x + (x_at_[b.batch] * p_.steps + time(begin + xs.step(i))) * frames_.frame_bytes();
+          frames_.rows_forward(frame, b.channels, xs.range(i), b.x + xs.step(i) * frames_.z_size());
+        });
+      });
+      const FrameParts cts(steps, shape.pairs(), frames_.pair_bytes());
+      sharing.for_each(cts.count(groups), [&](int64_t i) {
+        for_blocks(cts.group(i), [&](const Block& b) {
+          const int64_t step = begin + cts.step(i);
+          if (has_ct(step))
+            frames_.rows_forward(ct(b, step), b.channels, cts.range(i), b.ct + cts.step(i) * frames_.z_size());
+        });
+      });
+      sharing.for_each(groups * shape.columns(), [&](int64_t i) {
+        for_blocks(i / shape.columns(),
+                   [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
+      });
+      sharing.for_each(cts.count(groups), [&](int64_t i) {
+        for_blocks(cts.group(i), [&](const Block& b) {
+          const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
+          char* const frame = out_.dx + (b.batch * p_.steps + time(begin + cts.step(i))) * frames_.frame_bytes();
+          frames_.rows_inverse(b.ct + cts.step(i) * frames_.z_size(), scale, cts.range(i), frame, b.channels, stream_);
+        });
+        if (stream_ && sharing.spread) frames_.kernels.fence();
+      });
+    }
+  }
+
+  void column(const Block& b, int64_t f, Range steps) const {
+    const SpectralKernelsOf<C>& kernels = frames_.kernels;
+    const FrameShape<C>& shape = frames_.shape;
+    const int64_t size = frames_.column_size(), count = steps.end - steps.begin;
+    constexpr C kIn = kSpectrumScale;
+    C* const k = b.k + f * size;
+    C* const p = b.p + f * size;
+    C* const scratch = frames_.transform_scratch();
+    C* const states = workspace(Purpose::kColumn).template get<C>((count + 1) * size);
+    if (steps.end == p_.steps) {
+      frames_.load_column(p_.k + k_at_[b.batch] * frames_.spectrum_bytes(), b.channels, f, {1, 1}, k);
+      const char* const ct = out_.ct_final ? out_.ct_final + b.batch * frames_.spectrum_bytes() : nullptr;
+      frames_.load_column(ct, b.channels, f, {kIn / weight(f), -kIn / weight(f)}, p);
+    }
+    frames_.load_column(out_.dk ? state_before(b, steps.begin) : nullptr, b.channels, f, {kIn, kIn}, states);
+    for (int64_t i = 0; out_.dk && i + 1 < count; ++i) {
+      const C* const z = b.x + i * frames_.z_size();
+      C* const next = states + (i + 1) * size;
+      if (resets(b, steps.begin + i)) {
+        kernels.column_forward(shape, f, z, next, scratch);
+      } else {
+        kernels.column_step(shape, f, z, k, states + i * size, next, scratch);
+      }
+    }
+    C* const sum = states + count * size;  // of the segment: long sums are added up in two levels
+    std::fill_n(sum, size, C(0));
+    for (int64_t i = count - 1; i >= 0; --i) {
+      const int64_t at = steps.begin + i;
+      C* const z = b.ct + i * frames_.z_size();
+      // p holds conj(k) p_{t+1} until the transform of ct_t is added.
+      if (has_ct(at)) kernels.column_add(shape, f, z, p, scratch);
+      kernels.column_inverse(shape, f, p, z, scratch);
+      if (resets(b, at)) {
+        std::fill_n(p, size, C(0));
+      } else {
+        kernels.pull_back(shape.height, k, states + (out_.dk ? i * size : 0), p, sum);
+      }
+    }
+    kernels.add(shape.height, sum, b.sum + f * size);
+    if (steps.begin == 0 && out_.dh0) {
+      const C scale = weight(f) / kSpectrumScale;
+      frames_.store_column(p, {scale, -scale}, out_.dh0 + b.batch * frames_.spectrum_bytes(), b.channels, f);
+    }
+  }
+
+  void write_sums(int64_t k_batch, int64_t channels) const {
+    for (int64_t f = 0; f < frames_.shape.columns(); ++f) {
+      C* const total = sum(k_batch, 0, channels) + f * frames_.column_size();
+      for (int64_t i = 1; i < parts_; ++i) {
+        frames_.kernels.add(frames_.shape.height, sum(k_batch, i, channels) + f * frames_.column_size(), total);
+      }
+      const C scale = weight(f) / (kSpectrumScale * kSpectrumScale);
+      frames_.store_column(total, {scale, scale}, out_.dk + k_batch * frames_.spectrum_bytes(), channels, f);
+    }
+  }
+
+  C weight(int64_t f) const {
+    const FrameShape<C>& shape = frames_.shape;
+    return C(shape.is_edge(f) ? 1 : 2) / C(shape.height * shape.width);
+  }
+  // The state before a segment's first step.
+  const char* state_before(const Block& b, int64_t step) const {
+    if (step > 0) {
+      const int64_t at = b.batch * p_.checkpoints() + step / p_.spacing - 1;
+      return out_.checkpoints + at * frames_.spectrum_bytes();
+    }
+    return p_.h0 ? p_.h0 + h0_at_[b.batch] * frames_.spectrum_bytes() : nullptr;
+  }
+  bool has_ct(int64_t step) const { return out_.ct && (!out_.last_only || step == p_.steps - 1); }
+  const char* ct(const Block& b, int64_t step) const {
+    return out_.ct + (out_.last_only ? b.batch : b.batch * p_.steps + time(step)) * frames_.frame_bytes();
+  }
+  int64_t time(int64_t step) const { return p_.reverse ? p_.steps - 1 - step : step; }
+  bool resets(const Block& b, int64_t step) const {
+    return p_.reset && p_.reset[reset_at_[b.batch] * p_.steps + time(step)];
+  }
+
+  const SpectralProblem& p_;
+  const SpectralBackward& out_;
+  const SpectralFrames<C> frames_;
+  const std::vector<int64_t> x_at_, k_at_, h0_at_, reset_at_;
+  std::vector<std::vector<int64_t>> sharers_;  // of each k: the batch elements whose gradients it sums
+  int64_t parts_;
+  std::vector<C> sums_;
+  bool stream_;
+};
+
+}  // namespace
+
+void spectral_scan_backward(const SpectralProblem& p, const SpectralBackward& out, const SpectralKernels& kernels,
+                            ThreadPool& pool) {
+  if (p.dtype == DType::kF64) {
+    Backward<double>(p, out, kernels.f64).run(pool);
+  } else {
+    Backward<float>(p, out, kernels.f32).run(pool);
+  }
+}
+
+}  // namespace cssm

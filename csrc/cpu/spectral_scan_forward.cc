@@ -1,0 +1,138 @@
+#include "common/memory.h"
+#include "cpu/spectral_frames.h"
+#include "cpu/spectral_scan.h"
+
+namespace cssm {
+namespace {
+
+template <class C>
+class Forward {
+ public:
+  Forward(const SpectralProblem& p, const SpectralForward& out, const SpectralKernelsOf<C>& kernels)
+      : p_(p),
+        out_(out),
+        frames_(kernels, p.dtype, p.height, p.width, p.channels),
+        x_at_(batch_positions(p.batch, p.x_batch)),
+        k_at_(batch_positions(p.batch, p.k_batch)),
+        h0_at_(batch_positions(p.batch, p.h0_batch)),
+        reset_at_(batch_positions(p.batch, p.reset_batch)) {
+    const int64_t frames = int64_t(x_at_.size()) * p.steps * (out.last_only ? 1 : 2);
+    stream_ = frames * frames_.frame_bytes() > last_level_cache_bytes();
+  }
+
+  void run(ThreadPool& pool) const {
+    const int64_t groups = int64_t(x_at_.size()) * frames_.groups();
+    share_groups(pool, groups, p_.steps * p_.height * p_.width,
+                 [this](Range range, const Sharing& sharing) { scan(range, sharing); });
+  }
+
+ private:
+  // A block's memory: k, the state, and a window of z.
+  struct Block {
+    int64_t batch, channels;
+    C *k, *state, *z;
+  };
+
+  void scan(Range range, const Sharing& sharing) const {
+    const FrameShape<C>& shape = frames_.shape;
+    const int64_t groups = range.end - range.begin, in_group = frames_.group_blocks();
+    const int64_t z_bytes = in_group * frames_.z_size() * int64_t(sizeof(C));
+    const int64_t most = std::min(p_.steps, window_steps(sharing.spread, z_bytes));
+    const int64_t block_size = 2 * frames_.spectrum_size() + most * frames_.z_size();
+    C* const memory = workspace(Purpose::kBlock).template get<C>(groups * in_group * block_size);
+    const auto for_blocks = [&](int64_t group, const auto& body) {
+      const int64_t index = range.begin + group;
+      const Range blocks = frames_.group(index % frames_.groups());
+      for (int64_t channels = blocks.begin; channels < blocks.end; ++channels) {
+        C* const k = memory + (group * in_group + channels - blocks.begin) * block_size;
+        C* const state = k + frames_.spectrum_size();
+        body(Block{index / frames_.groups(), channels, k, state, state + frames_.spectrum_size()});
+      }
+    };
+    for (int64_t begin = 0; begin < p_.steps; begin += most) {
+      const int64_t steps = std::min(most, p_.steps - begin);
+      const FrameParts in(steps, shape.pairs(), frames_.pair_bytes());
+      sharing.for_each(in.count(groups), [&](int64_t i) {
+        for_blocks(in.group(i), [&](const Block& b) {
+          frames_.rows_forward(x(b, begin + in.step(i)), b.channels, in.range(i), b.z + in.step(i) * frames_.z_size());
+        });
+      });
+      sharing.for_each(groups * shape.columns(), [&](int64_t i) {
+        for_blocks(i / shape.columns(),
+                   [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
+      });
+      const int64_t first_out = out_.last_only ? std::min(p_.steps - 1 - begin, steps) : 0;
+      const FrameParts out(steps - first_out, shape.pairs(), frames_.pair_bytes());
+      sharing.for_each(out.count(groups), [&](int64_t i) {
+        const int64_t step = first_out + out.step(i);
+        for_blocks(out.group(i), [&](const Block& b) {
+          const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
+          frames_.rows_inverse(b.z + step * frames_.z_size(), scale, out.range(i), y(b, begin + step), b.channels,
+                               stream_);
+        });
+        if (stream_ && sharing.spread) frames_.kernels.fence();
+      });
+    }
+    if (stream_) frames_.kernels.fence();
+  }
+
+  void column(const Block& b, int64_t f, Range steps) const {
+    const SpectralKernelsOf<C>& kernels = frames_.kernels;
+    const FrameShape<C>& shape = frames_.shape;
+    constexpr C kIn = kSpectrumScale, kOut = C(1) / kSpectrumScale;
+    C* const k = b.k + f * frames_.column_size();
+    C* const state = b.state + f * frames_.column_size();
+    C* const scratch = frames_.transform_scratch();
+    if (steps.begin == 0) {
+      frames_.load_column(p_.k + k_at_[b.batch] * frames_.spectrum_bytes(), b.channels, f, {1, 1}, k);
+      const char* const h0 = p_.h0 ? p_.h0 + h0_at_[b.batch] * frames_.spectrum_bytes() : nullptr;
+      frames_.load_column(h0, b.channels, f, {kIn, kIn}, state);
+    }
+    for (int64_t i = steps.begin; i < steps.end; ++i) {
+      if (out_.checkpoints && i > 0 && i % p_.spacing == 0) {
+        const int64_t at = b.batch * p_.checkpoints() + i / p_.spacing - 1;
+        frames_.store_column(state, {kOut, kOut}, out_.checkpoints + at * frames_.spectrum_bytes(), b.channels, f);
+      }
+      C* const z = b.z + (i - steps.begin) * frames_.z_size();
+      if (resets(b, i)) {
+        kernels.column_forward(shape, f, z, state, scratch);
+      } else {
+        kernels.column_step(shape, f, z, k, state, state, scratch);
+      }
+      if (!out_.last_only || i == p_.steps - 1) kernels.column_inverse(shape, f, state, z, scratch);
+    }
+    if (steps.end == p_.steps) {
+      frames_.store_column(state, {kOut, kOut}, out_.final_state + b.batch * frames_.spectrum_bytes(), b.channels, f);
+    }
+  }
+
+  int64_t time(int64_t step) const { return p_.reverse ? p_.steps - 1 - step : step; }
+  const char* x(const Block& b, int64_t step) const {
+    return p_.x + (x_at_[b.batch] * p_.steps + time(step)) * frames_.frame_bytes();
+  }
+  char* y(const Block& b, int64_t step) const {
+    return out_.y + (out_.last_only ? b.batch : b.batch * p_.steps + time(step)) * frames_.frame_bytes();
+  }
+  bool resets(const Block& b, int64_t step) const {
+    return p_.reset && p_.reset[reset_at_[b.batch] * p_.steps + time(step)];
+  }
+
+  const SpectralProblem& p_;
+  const SpectralForward& out_;
+  const SpectralFrames<C> frames_;
+  const std::vector<int64_t> x_at_, k_at_, h0_at_, reset_at_;
+  bool stream_;
+};
+
+}  // namespace
+
+void spectral_scan_forward(const SpectralProblem& p, const SpectralForward& out, const SpectralKernels& kernels,
+                           ThreadPool& pool) {
+  if (p.dtype == DType::kF64) {
+    Forward<double>(p, out, kernels.f64).run(pool);
+  } else {
+    Forward<float>(p, out, kernels.f32).run(pool);
+  }
+}
+
+}  // namespace cssm
