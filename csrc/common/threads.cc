@@ -36,6 +36,16 @@ class FlushDenormals {
 #endif
 };
 
+constexpr int kLooks = 4000;  // some 50 microseconds
+
+inline void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 struct Job {
   Job(int64_t n, const std::function<void(int64_t)>& body) : n(n), body(&body) {}
 
@@ -58,6 +68,8 @@ struct Job {
   }
 
   void wait() {
+    // To be woken takes longer than most tasks: first look for a while whether those still running end by themselves.
+    for (int look = 0; look < kLooks && finished.load(std::memory_order_acquire) < n; ++look) relax();
     std::unique_lock<std::mutex> lock(mutex);
     all_done.wait(lock, [this] { return done; });
     if (error) std::rethrow_exception(error);

@@ -9,14 +9,13 @@ namespace {
 // (row 2i) + i (row 2i + 1), of real rows. Their pixels are too far apart for the hardware to foresee the rows to come.
 template <class C>
 struct LoadRows {
-  static constexpr int64_t kRowsAhead = 8;
-  static constexpr int kIntoL2 = 2;
+  static constexpr int64_t kRowsAhead = 4;
   const C *even, *odd;
   int64_t step, row_step;
   CSSM_INLINE Lanes<C> operator()(int64_t w) const {
     const C* const ahead = even + w * step + kRowsAhead * row_step;
-    __builtin_prefetch(ahead, 0, kIntoL2);
-    __builtin_prefetch(ahead + row_step, 0, kIntoL2);
+    __builtin_prefetch(ahead);
+    __builtin_prefetch(ahead + row_step);
     return {load_part(even + w * step), odd ? load_part(odd + w * step) : Vec<C, kLanes<C>>{}};
   }
 };

@@ -31,7 +31,7 @@ class Backward {
     const int64_t alone = int64_t(sharers_.size()) * frames_.groups();
     parts_ = std::clamp<int64_t>((kBusyTasks + alone - 1) / alone, 1, sharers);
     const int64_t frames = int64_t(x_at_.size()) * p.steps * 3;
-    stream_ = frames * frames_.frame_bytes() > last_level_cache_bytes();
+    stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
   }
 
   void run(ThreadPool& pool) {

@@ -17,7 +17,7 @@ class Forward {
         h0_at_(batch_positions(p.batch, p.h0_batch)),
         reset_at_(batch_positions(p.batch, p.reset_batch)) {
     const int64_t frames = int64_t(x_at_.size()) * p.steps * (out.last_only ? 1 : 2);
-    stream_ = frames * frames_.frame_bytes() > last_level_cache_bytes();
+    stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
   }
 
   void run(ThreadPool& pool) const {
