@@ -1,11 +1,16 @@
 // A one-dimensional FFT of whole vectors: lane l of every element is a transform of its own. The first pass reads
 // through `load(j)`, the last writes through `store(k, value)`, so that packing, scaling or a recurrence costs no pass.
 //
+// Loads and stores also say where R elements a `jump` apart are, `at(first, jump)`, which takes their addresses out of
+// the innermost loop.
+//
 // Stockham's autosort form, decimation in frequency: with w = exp(-2 pi i / (m r)), pass (r, m groups, stride s) is
 //     y[q + s (r p + k)] = w^(p k) sum_j x[q + s (p + j m)] exp(-2 pi i j k / r).
 // Forward only; swapping real and imaginary parts on both sides gives the inverse, unscaled. Only for translation units
 // compiled once an instruction set.
 #pragma once
+
+#include <type_traits>
 
 #include "common/fft_table.h"
 #include "common/simd.h"
@@ -185,23 +190,43 @@ struct Butterfly<16, C> {
   }
 };
 
+// Where R elements are, `jump` apart: what is left of a load or a store in the innermost loop.
+template <class C>
+struct SpacedUnits {
+  C* first;
+  int64_t jump;
+  CSSM_INLINE Lanes<std::remove_const_t<C>> get(int64_t j) const {
+    return load_lanes<std::remove_const_t<C>>(first + j * jump);
+  }
+  CSSM_INLINE void put(int64_t j, Lanes<C> value) const { store_lanes(first + j * jump, value); }
+};
+
+// One group of a pass, the first or another: only the others have twiddles.
+template <int R, bool kFirst, bool kLast, class C, class Load, class Store>
+CSSM_INLINE void run_group(const FftPass<C>& pass, int64_t p, const Load& load, const Store& store) {
+  const int64_t groups = pass.groups, stride = pass.stride;
+  const C* const twiddles = pass.twiddles + 2 * (R - 1) * p;
+  for (int64_t q = 0; q < stride; ++q) {
+    const auto from = load.template at<R, kFirst>(q + stride * p, stride * groups);
+    const auto to = store.at(q + stride * R * p, stride);
+    Lanes<C> a[R];
+#pragma GCC unroll 16
+    for (int j = 0; j < R; ++j) a[j] = from.get(j);
+    Butterfly<R, C>::run(a);
+    to.put(0, a[0]);
+#pragma GCC unroll 16
+    for (int k = 1; k < R; ++k) {
+      if constexpr (!kFirst && !kLast) a[k] = a[k].times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
+      to.put(k, a[k]);
+    }
+  }
+}
+
 template <int R, bool kLast, class C, class Load, class Store>
 void run_pass(const FftPass<C>& pass, const Load& load, const Store& store) {
-  const int64_t groups = pass.groups, stride = pass.stride;
-  const C* twiddles = pass.twiddles;
-  for (int64_t p = 0; p < groups; ++p, twiddles += 2 * (R - 1)) {
-    for (int64_t q = 0; q < stride; ++q) {
-      Lanes<C> a[R];
-#pragma GCC unroll 16
-      for (int j = 0; j < R; ++j) a[j] = load(q + stride * (p + j * groups));
-      Butterfly<R, C>::run(a);
-      store(q + stride * R * p, a[0]);
-#pragma GCC unroll 16
-      for (int k = 1; k < R; ++k) {
-        if constexpr (!kLast) a[k] = a[k].times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
-        store(q + stride * (R * p + k), a[k]);
-      }
-    }
+  run_group<R, true, kLast>(pass, 0, load, store);
+  if constexpr (!kLast) {
+    for (int64_t p = 1; p < pass.groups; ++p) run_group<R, false, kLast>(pass, p, load, store);
   }
 }
 
@@ -262,12 +287,17 @@ struct LoadUnits {
   const C* from;
   int64_t step = kUnit<C>;
   CSSM_INLINE Lanes<C> operator()(int64_t j) const { return load_lanes(from + j * step); }
+  template <int R, bool kFirst>
+  CSSM_INLINE SpacedUnits<const C> at(int64_t first, int64_t jump) const {
+    return {from + first * step, jump * step};
+  }
 };
 template <class C>
 struct StoreUnits {
   C* to;
   int64_t step = kUnit<C>;
   CSSM_INLINE void operator()(int64_t k, Lanes<C> value) const { store_lanes(to + k * step, value); }
+  CSSM_INLINE SpacedUnits<C> at(int64_t first, int64_t jump) const { return {to + first * step, jump * step}; }
 };
 
 template <class C, class Load, class Store>
@@ -285,19 +315,32 @@ void fft_in_passes(const FftTable<C>& table, const Load& load, const Store& stor
   run_any_pass<true>(table.passes[last], LoadUnits<C>{from}, store, work);
 }
 
+// The same with real and imaginary parts swapped.
 template <class C>
-struct StoreSwapped {
-  C* to;
-  CSSM_INLINE void operator()(int64_t k, Lanes<C> value) const {
-    store_lanes(to + k * kUnit<C>, Lanes<C>{value.im, value.re});
+struct SpacedSwapped {
+  C* first;
+  int64_t jump;
+  CSSM_INLINE Lanes<std::remove_const_t<C>> get(int64_t j) const {
+    const auto value = load_lanes<std::remove_const_t<C>>(first + j * jump);
+    return {value.im, value.re};
   }
+  CSSM_INLINE void put(int64_t j, Lanes<C> value) const { store_lanes(first + j * jump, Lanes<C>{value.im, value.re}); }
 };
 template <class C>
 struct LoadSwapped {
   const C* from;
-  CSSM_INLINE Lanes<C> operator()(int64_t j) const {
-    const Lanes<C> value = load_lanes(from + j * kUnit<C>);
-    return {value.im, value.re};
+  CSSM_INLINE Lanes<C> operator()(int64_t j) const { return SpacedSwapped<const C>{from, kUnit<C>}.get(j); }
+  template <int R, bool kFirst>
+  CSSM_INLINE SpacedSwapped<const C> at(int64_t first, int64_t jump) const {
+    return {from + first * kUnit<C>, jump * kUnit<C>};
+  }
+};
+template <class C>
+struct StoreSwapped {
+  C* to;
+  CSSM_INLINE void operator()(int64_t k, Lanes<C> value) const { at(k, 0).put(0, value); }
+  CSSM_INLINE SpacedSwapped<C> at(int64_t first, int64_t jump) const {
+    return {to + first * kUnit<C>, jump * kUnit<C>};
   }
 };
 

@@ -9,14 +9,20 @@ namespace {
 // (row 2i) + i (row 2i + 1), of real rows. Their pixels are too far apart for the hardware to foresee the rows to come.
 template <class C>
 struct LoadRows {
-  static constexpr int64_t kRowsAhead = 4;
   const C *even, *odd;
   int64_t step, row_step;
-  CSSM_INLINE Lanes<C> operator()(int64_t w) const {
-    const C* const ahead = even + w * step + kRowsAhead * row_step;
-    __builtin_prefetch(ahead);
-    __builtin_prefetch(ahead + row_step);
-    return {load_part(even + w * step), odd ? load_part(odd + w * step) : Vec<C, kLanes<C>>{}};
+
+  CSSM_INLINE Lanes<C> operator()(int64_t w) const { return at<1, true>(w, 0).get(0); }
+  template <int R, bool kFirst>
+  CSSM_INLINE LoadRows at(int64_t first, int64_t jump) const {
+    return {even + first * step, odd ? odd + first * step : nullptr, jump * step, row_step};
+  }
+  CSSM_INLINE Lanes<C> get(int64_t j) const {
+    constexpr int64_t kRowsAhead = 4;
+    const C* const pixel = even + j * step;
+    __builtin_prefetch(pixel + kRowsAhead * row_step);
+    __builtin_prefetch(pixel + (kRowsAhead + 1) * row_step);
+    return {load_part(pixel), odd ? load_part(odd + j * step) : Vec<C, kLanes<C>>{}};
   }
 };
 
@@ -26,11 +32,16 @@ struct StoreRowsSwapped {
   C *even, *odd;
   int64_t step;
   C scale;
-  CSSM_INLINE void operator()(int64_t w, Lanes<C> value) const {
-    put(even + w * step, value.im * scale);
-    if (odd) put(odd + w * step, value.re * scale);
+
+  CSSM_INLINE void operator()(int64_t w, Lanes<C> value) const { put(w, value); }
+  CSSM_INLINE StoreRowsSwapped at(int64_t first, int64_t jump) const {
+    return {even + first * step, odd ? odd + first * step : nullptr, jump * step, scale};
   }
-  static CSSM_INLINE void put(C* to, Vec<C, kLanes<C>> part) {
+  CSSM_INLINE void put(int64_t j, Lanes<C> value) const {
+    put_part(even + j * step, value.im * scale);
+    if (odd) put_part(odd + j * step, value.re * scale);
+  }
+  static CSSM_INLINE void put_part(C* to, Vec<C, kLanes<C>> part) {
     if constexpr (kStream) {
       store_streaming<C, kLanes<C>>(to, part);
     } else {
@@ -43,13 +54,40 @@ struct StoreRowsSwapped {
 template <class C>
 struct LoadUnpacked {
   const C *z_f, *z_mirror;
-  CSSM_INLINE Lanes<C> operator()(int64_t y) const {
+
+  struct Row {
+    const C *sum, *sum_mirror, *plus, *minus;
+    int64_t jump;
+    CSSM_INLINE Lanes<C> get(int64_t j) const {
+      const int64_t at = j * jump;
+      return {load_part(sum + at) + load_part(sum_mirror + at), load_part(plus + at) - load_part(minus + at)};
+    }
+  };
+  struct AnyRows {
+    const LoadUnpacked& from;
+    int64_t first, jump;
+    CSSM_INLINE Lanes<C> get(int64_t j) const { return from(first + j * jump); }
+  };
+
+  CSSM_INLINE Row row(int64_t y, int64_t jump) const {
     const int64_t at = (y >> 1) * kUnit<C>;
     const C *a = z_f + at, *b = z_mirror + at;
-    const bool odd = y & 1;
-    const C *sum = odd ? a + kLanes<C> : a, *sum_mirror = odd ? b + kLanes<C> : b;
-    const C *plus = odd ? b : a + kLanes<C>, *minus = odd ? a : b + kLanes<C>;
-    return {load_part(sum) + load_part(sum_mirror), load_part(plus) - load_part(minus)};
+    constexpr int64_t kIm = kLanes<C>;
+    return y & 1 ? Row{a + kIm, b + kIm, b, a, jump} : Row{a, b, a + kIm, b + kIm, jump};
+  }
+  CSSM_INLINE Lanes<C> operator()(int64_t y) const { return row(y, 0).get(0); }
+  template <int R, bool kFirst>
+  CSSM_INLINE AnyRows at(int64_t first, int64_t jump) const {
+    return {*this, first, jump};
+  }
+};
+
+// The same where rows are an even number apart: all even, or all odd.
+template <class C>
+struct LoadUnpackedEvenly : LoadUnpacked<C> {
+  template <int R, bool kFirst>
+  CSSM_INLINE typename LoadUnpacked<C>::Row at(int64_t first, int64_t jump) const {
+    return this->row(first, jump / 2 * kUnit<C>);
   }
 };
 
@@ -57,6 +95,13 @@ template <class C>
 struct StorePackedSwapped {
   C *z_f, *z_mirror;
   bool edge;
+
+  struct AnyRows {
+    const StorePackedSwapped& to;
+    int64_t first, jump;
+    CSSM_INLINE void put(int64_t k, Lanes<C> value) const { to(first + k * jump, value); }
+  };
+
   CSSM_INLINE void operator()(int64_t y, Lanes<C> value) const {
     const int64_t at = (y >> 1) * kUnit<C>;
     const bool odd = y & 1;
@@ -66,6 +111,17 @@ struct StorePackedSwapped {
       store_lanes((odd ? z_mirror : z_f) + at, Lanes<C>{value.im, value.re});
     }
   }
+  CSSM_INLINE AnyRows at(int64_t first, int64_t jump) const { return {*this, first, jump}; }
+};
+
+// The same where rows are an even number apart, in a column that is no edge.
+template <class C>
+struct StorePackedSwappedEvenly {
+  C *z_f, *z_mirror;
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> value) const { at(y, 0).put(0, value); }
+  CSSM_INLINE SpacedSwapped<C> at(int64_t first, int64_t jump) const {
+    return {(first & 1 ? z_mirror : z_f) + (first >> 1) * kUnit<C>, jump / 2 * kUnit<C>};
+  }
 };
 
 // Element w of (row 2i) + i (row 2i + 1), its rows' half-spectra continued to the whole width: a row's element W - f is
@@ -74,15 +130,41 @@ template <class C>
 struct LoadPackedSwapped {
   const C* z;  // of pair i
   int64_t step, width;
+
+  static CSSM_INLINE Lanes<C> combined(const C* even, const C* odd, bool mirrored) {
+    const Lanes<C> a = load_lanes(even), b = load_lanes(odd);
+    return mirrored ? Lanes<C>{b.re - a.im, a.re + b.im} : Lanes<C>{a.im + b.re, a.re - b.im};
+  }
   CSSM_INLINE Lanes<C> operator()(int64_t w) const {
     const bool mirrored = 2 * w > width;
     const int64_t f = mirrored ? width - w : w;
     const C* const a = z + f * step;
     if (f == 0 || 2 * f == width) return {load_part(a + kLanes<C>), load_part(a)};
-    const C* const b = z + (width - f) * step;
-    const C sign = mirrored ? C(-1) : C(1);
-    const Lanes<C> even = load_lanes(a), odd = load_lanes(b);
-    return {even.im * sign + odd.re, even.re - odd.im * sign};
+    return combined(a, z + (width - f) * step, mirrored);
+  }
+
+  struct AnyElements {
+    const LoadPackedSwapped& from;
+    int64_t first, jump;
+    CSSM_INLINE Lanes<C> get(int64_t j) const { return from(first + j * jump); }
+  };
+  // R elements W / R apart, R even, none of them an edge: the first half lies in the half-spectrum.
+  template <int R>
+  struct InnerElements {
+    const C *low, *high;
+    int64_t jump;
+    CSSM_INLINE Lanes<C> get(int64_t j) const {
+      const C *element = low + j * jump, *mirror = high - j * jump;
+      return 2 * j < R ? combined(element, mirror, false) : combined(mirror, element, true);
+    }
+  };
+  template <int R, bool kFirst>
+  CSSM_INLINE auto at(int64_t first, int64_t jump) const {
+    if constexpr (R % 2 == 0 && !kFirst) {
+      return InnerElements<R>{z + first * step, z + (width - first) * step, jump * step};
+    } else {
+      return AnyElements{*this, first, jump};
+    }
   }
 };
 
@@ -90,18 +172,27 @@ template <class C>
 struct StoreStep {
   const C *k, *in;
   C* out;
-  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const {
-    const Lanes<C> a = load_lanes(k + y * kUnit<C>), s = load_lanes(in + y * kUnit<C>);
-    store_lanes(out + y * kUnit<C>, Lanes<C>{a.re * s.re + (x.re - a.im * s.im), a.re * s.im + (a.im * s.re + x.im)});
+  int64_t jump = kUnit<C>;
+
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const { put(y, x); }
+  CSSM_INLINE StoreStep at(int64_t first, int64_t step) const {
+    const int64_t offset = first * kUnit<C>;
+    return {k + offset, in + offset, out + offset, step * kUnit<C>};
+  }
+  CSSM_INLINE void put(int64_t y, Lanes<C> x) const {
+    const Lanes<C> a = load_lanes(k + y * jump), s = load_lanes(in + y * jump);
+    store_lanes(out + y * jump, Lanes<C>{a.re * s.re + (x.re - a.im * s.im), a.re * s.im + (a.im * s.re + x.im)});
   }
 };
 
 template <class C>
 struct StoreSum {
   C* sum;
-  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const {
-    store_lanes(sum + y * kUnit<C>, load_lanes(sum + y * kUnit<C>) + x);
-  }
+  int64_t jump = kUnit<C>;
+
+  CSSM_INLINE void operator()(int64_t y, Lanes<C> x) const { put(y, x); }
+  CSSM_INLINE StoreSum at(int64_t first, int64_t step) const { return {sum + first * kUnit<C>, step * kUnit<C>}; }
+  CSSM_INLINE void put(int64_t y, Lanes<C> x) const { store_lanes(sum + y * jump, load_lanes(sum + y * jump) + x); }
 };
 
 // Parts to (re, im) pairs and back.
@@ -162,26 +253,38 @@ struct Spectral {
     }
   }
 
-  static LoadUnpacked<C> unpacked(const Shape& shape, int64_t f, const C* z) {
+  // Rows that the first pass loads together are `groups` apart; those that the last one stores, `stride`.
+  template <class Store>
+  static void column(const Shape& shape, int64_t f, const C* z, const Store& store, C* scratch) {
     const int64_t step = shape.z_step() * kU;
-    return {z + f * step, z + mirror(shape, f) * step};
+    const LoadUnpacked<C> load{z + f * step, z + mirror(shape, f) * step};
+    const FftTable<C>& table = *shape.along_height;
+    if (!table.convolution && table.passes[0].groups % 2 == 0) {
+      fft(table, LoadUnpackedEvenly<C>{load}, store, scratch);
+    } else {
+      fft(table, load, store, scratch);
+    }
   }
-
   static void column_forward(const Shape& shape, int64_t f, const C* z, C* out, C* scratch) {
-    fft(*shape.along_height, unpacked(shape, f, z), StoreUnits<C>{out}, scratch);
+    column(shape, f, z, StoreUnits<C>{out}, scratch);
   }
   static void column_step(const Shape& shape, int64_t f, const C* z, const C* k, const C* in, C* out, C* scratch) {
-    fft(*shape.along_height, unpacked(shape, f, z), StoreStep<C>{k, in, out}, scratch);
+    column(shape, f, z, StoreStep<C>{k, in, out}, scratch);
   }
   static void column_add(const Shape& shape, int64_t f, const C* z, C* sum, C* scratch) {
-    fft(*shape.along_height, unpacked(shape, f, z), StoreSum<C>{sum}, scratch);
+    column(shape, f, z, StoreSum<C>{sum}, scratch);
   }
 
   static void column_inverse(const Shape& shape, int64_t f, const C* column, C* z, C* scratch) {
     const int64_t step = shape.z_step() * kU;
-    const bool edge = shape.is_edge(f);
-    const StorePackedSwapped<C> store{z + f * step, z + mirror(shape, f) * step, edge};
-    fft(*shape.along_height, LoadSwapped<C>{column}, store, scratch);
+    const StorePackedSwapped<C> store{z + f * step, z + mirror(shape, f) * step, shape.is_edge(f)};
+    const FftTable<C>& table = *shape.along_height;
+    if (!table.convolution && !store.edge && table.passes[table.num_passes - 1].stride % 2 == 0) {
+      const StorePackedSwappedEvenly<C> evenly{store.z_f, store.z_mirror};
+      fft(table, LoadSwapped<C>{column}, evenly, scratch);
+      return;  // an even stride: an even height
+    }
+    fft(table, LoadSwapped<C>{column}, store, scratch);
     // The row that an odd height lacks: nothing of it may reach the one it is packed with.
     if (shape.height % 2) store(shape.height, Lanes<C>{});
   }

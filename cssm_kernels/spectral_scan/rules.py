@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.interpreters import ad
 
-from cssm_kernels._layout import state_dtype, sum_to
+from cssm_kernels._layout import sum_to
 from cssm_kernels._primitive import RecurrencePrimitive
 from cssm_kernels.fft2.rules import complex_dtype, irfft2, rfft2, weighted
 from cssm_kernels.linear_scan import rules as linear
