@@ -3,6 +3,7 @@
 h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leading axis
 """
 
+from cssm_kernels._allocator import tune_host_allocator
 from cssm_kernels._native import build_info, export_checks
 from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
@@ -19,4 +20,5 @@ __all__ = [
     "rfft2_cl",
     "spectral_scan",
     "time_sharded_linear_scan",
+    "tune_host_allocator",
 ]

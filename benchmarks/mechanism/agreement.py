@@ -32,7 +32,7 @@ class Family:
 
 
 FAMILIES = (
-    Family("sCSSM", ASSOCIATIVE, (NATIVE, "no_gate:sequential", "realspace_exact_seq:xla")),
+    Family("sCSSM", ASSOCIATIVE, (NATIVE, "no_gate:unfused", "no_gate:sequential", "realspace_exact_seq:xla")),
     Family("compact K x K", SPECTRAL_COMPACT, ("realspace_compact_seq:xla",)),
     Family("no space", "direct_conv_seq:sequential", ("direct_conv_assoc:xla", "direct_conv_parallel:xla")),
 )

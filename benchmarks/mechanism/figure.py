@@ -22,6 +22,7 @@ from benchmarks.mechanism.tables import MEASURES, View, slowdown
 _STYLE = MappingProxyType(
     {
         "no_gate:native": ("#4FC3F7", "-"),
+        "no_gate:unfused": ("#4FC3F7", "-."),
         "no_gate:xla": ("#4FC3F7", "--"),
         "no_gate:sequential": ("#4FC3F7", ":"),
         "gated:native": ("#00BCD4", "-"),

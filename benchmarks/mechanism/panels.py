@@ -17,8 +17,9 @@ class Series:
     Attributes:
       cssm_type: key of the layer.
       name: display name.
-      impl: column `impl`: 'native' (our kernel), 'xla' (associative scan, or XLA alone) or 'sequential' (`lax.scan`).
-      implementation: the same as the model takes it; None also for layers that have no linear scan.
+      impl: column `impl`: 'native' (our fused kernel), 'unfused' (our kernels one by one), 'xla' (associative scan, or XLA
+        alone) or 'sequential' (`lax.scan`).
+      implementation: the same as the model takes it; None also for layers that use no operation of ours.
       core: sCSSM itself: comes before the others when time is short, and in short runs alone has the tuned allocator.
     """
 
@@ -48,6 +49,7 @@ SERIES = _series(
     Series("direct_conv_assoc", "CSSM (no space)", "xla", "xla"),
     Series("no_gate", "sCSSM, associative_scan", "xla", "xla", core=True),
     Series("no_gate", "sCSSM, lax.scan", "sequential", "sequential", core=True),
+    Series("no_gate", "sCSSM, our transforms and scan", "unfused", "unfused", core=True),
     Series("no_gate", "Spectral CSSM (sCSSM), our kernel", "native", None, core=True),
     Series("gated", "Mamba-sCSSM", "native", None),
     Series("gdn", "GDN-sCSSM", "native", None),
@@ -75,7 +77,7 @@ class Panel:
     series: tuple[str, ...]
 
 
-_SCSSM = (NATIVE, ASSOCIATIVE, "no_gate:sequential")
+_SCSSM = (NATIVE, "no_gate:unfused", ASSOCIATIVE, "no_gate:sequential")
 
 PANELS = MappingProxyType(
     {

@@ -3,6 +3,10 @@
 
 #include <string>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "cpu/ffi.h"
 
 namespace cssm {
@@ -15,6 +19,19 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(rfft2_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(irfft2_cpu);
 
 namespace py = pybind11;
+
+namespace {
+
+// Map nothing, trim nothing, one heap.
+bool tune_host_allocator() {
+#if defined(__GLIBC__)
+  return mallopt(M_MMAP_MAX, 0) == 1 && mallopt(M_TRIM_THRESHOLD, -1) == 1 && mallopt(M_ARENA_MAX, 1) == 1;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
   native_kernels();  // a bad CSSM_KERNELS_ISA fails the import
@@ -32,6 +49,7 @@ PYBIND11_MODULE(_cpu, m) {
     handlers["cssm_irfft2"] = capsule(irfft2_cpu);
     return handlers;
   });
+  m.def("tune_host_allocator", tune_host_allocator);
   m.def("build_info", [] {
     py::dict info;
     info["isa"] = isa_name(native_kernels().isa);

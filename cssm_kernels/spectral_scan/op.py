@@ -13,7 +13,7 @@ from cssm_kernels.linear_scan import reference as linear_reference
 from cssm_kernels.spectral_scan import reference, rules
 from cssm_kernels.spectral_scan.layout import align
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "unfused", "xla", "sequential")
 
 
 @overload
@@ -77,8 +77,9 @@ def spectral_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
       last_only: return only the frame computed last, at one inverse transform instead of T.
-      implementation: None for the best on the platform, or "cpu" (native), "xla" (`lax.associative_scan` between jnp.fft's
-        transforms), "sequential" (`lax.scan`). A named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "unfused" (`rfft2_cl`, `linear_scan` and
+        `irfft2_cl`), "xla" (`lax.associative_scan` between jnp.fft's transforms), "sequential" (`lax.scan` between them). A
+        named one runs or raises.
 
     Returns:
       y, (..., T, H, W, C) in x's dtype, or (..., H, W, C) with `last_only`; with `return_final` the pair (y, final), final
@@ -104,6 +105,8 @@ def spectral_scan(
     elif implementation in ("xla", "sequential"):
         recurrence = linear_reference.associative if implementation == "xla" else linear_reference.sequential
         y, final = reference.spectral(recurrence, k_hat, x, h0, reset, **params)
+    elif implementation == "unfused":
+        y, final = rules.unfused(k_hat, x, h0, reset, implementation=None, **params)
     else:
         y, final = rules.scan(k_hat, x, h0, reset, saves=False, implementation=implementation, **params)
     y = jnp.squeeze(y, axis) if last_only else y

@@ -1,6 +1,7 @@
 """The operation in plain `jax.lax` and `jnp.fft`: the definition every backend is held to.
 
-Operands are aligned: (batch..., time, height, width, channels), `axis` the time's.
+Operands are aligned: (batch..., time, height, width, channels), `axis` the time's. The spectra are channels-first, as XLA's
+FFT likes them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ from collections.abc import Callable
 
 from jax import Array, lax
 
-from cssm_kernels.fft2.reference import irfft2, rfft2
+from cssm_kernels.fft2.reference import (
+    channels_first,
+    channels_last,
+    irfft2_from_channels_first,
+    rfft2_to_channels_first,
+)
 
 
 def spectral(
@@ -24,9 +30,11 @@ def spectral(
     last_only: bool,
 ) -> tuple[Array, Array]:
     """(y, final) by rfft2, a form of `linear_scan` and irfft2."""
-    h, final = recurrence(k_hat, rfft2(x), h0, reset, axis=axis, reverse=reverse)
+    start = None if h0 is None else channels_first(h0)
+    x_hat = rfft2_to_channels_first(x)
+    h, final = recurrence(channels_first(k_hat), x_hat, start, reset, axis=axis, reverse=reverse)
     h = last_frame(h, axis, reverse) if last_only else h
-    return irfft2(h, x.shape[-2]).astype(x.dtype), final
+    return irfft2_from_channels_first(h, x.shape[-2]).astype(x.dtype), channels_last(final)
 
 
 def last_frame(frames: Array, axis: int, reverse: bool) -> Array:

@@ -9,7 +9,7 @@ import pytest
 from cssm import MIXERS, SimpleCSSM
 
 from tests.cssm import numpy_layers as reference
-from tests.cssm.checks import apply, assert_close, random_variables, shapes
+from tests.cssm.checks import apply, assert_close, jit, random_variables, shapes
 
 SUITE = dict(
     num_classes=1,
@@ -321,3 +321,25 @@ def test_bad_fields(options, match):
 def test_bad_input(error, x, match):
     with pytest.raises(error, match=match):
         random_variables(SimpleCSSM(**SMALL), x)
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 2}, {"n_register_tokens": 2}, {"mixer_options": {"residual": True}}])
+def test_reading_the_last_frame_alone_changes_nothing_but_the_work(options, rng):
+    """Who asks for intermediates has every frame made; who does not, only the last, with the same logits and gradients."""
+    model = SimpleCSSM(**{**SMALL, **options})
+    x = jnp.asarray(rng.normal(size=(2, 5, 8, 8, 3)), jnp.float32)
+    variables = random_variables(model, x)
+
+    def loss(params, **how):
+        out = model.apply({"params": params}, x, training=False, **how)
+        return jnp.sum((out[0] if how else out) ** 2)
+
+    with_all = jax.value_and_grad(lambda p: loss(p, mutable=["intermediates"]))
+    last_only = jax.value_and_grad(loss)
+    jax.tree.map(assert_close, jit(last_only)(variables["params"]), jit(with_all)(variables["params"]))
+
+    def transforms(f):
+        return str(jax.make_jaxpr(f)(variables["params"]))
+
+    assert "last_only=True" in transforms(last_only)
+    assert "last_only=True" not in transforms(with_all)

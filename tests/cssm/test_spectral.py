@@ -1,4 +1,4 @@
-"""Kernel embedding, squash, and the spatial transform, against NumPy."""
+"""Kernel embedding and squash, against NumPy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cssm.nn.fourier import spatial_irfft2, spatial_rfft2
 from cssm.nn.kernels import embed_kernel, spectral_squash, spectral_transition
 
 from tests.cssm.checks import assert_close, jit
@@ -44,31 +43,6 @@ def test_squash():
 def test_transition(rng):
     kernel = rng.normal(size=(3, 5, 5)).astype(np.float32)
     assert_close(spectral_transition(jnp.asarray(kernel), 8, 7, 0.9), kappa(embed(kernel.astype(float), 8, 7), 0.9))
-
-
-@pytest.mark.parametrize(("height", "width"), [(6, 8), (5, 7), (1, 1), (4, 1)])
-def test_transform_and_inverse(height, width, rng):
-    x = rng.normal(size=(2, 3, height, width, 4)).astype(np.float32)
-    x_hat = jit(spatial_rfft2)(x)
-    assert_close(x_hat, np.moveaxis(np.fft.rfft2(x.astype(float), axes=(2, 3)), -1, 2))
-    assert_close(jit(spatial_irfft2, static_argnums=(1, 2))(x_hat, height, width), x)
-
-
-@pytest.mark.parametrize(("height", "width"), [(6, 8), (5, 7)])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_inverse_is_axis_wise_on_a_spectrum_that_is_not_hermitian(height, width, compiled, rng):
-    z = rng.normal(size=(2, 1, 2, 3, height, width // 2 + 1))
-    z = z[0] + 1j * z[1]
-    rows = np.fft.ifft(z, axis=-2)
-    rows[..., 0] = rows[..., 0].real
-    if width % 2 == 0:
-        rows[..., -1] = rows[..., -1].real
-    expected = np.moveaxis(np.fft.irfft(rows, n=width, axis=-1), 2, -1)
-    inverse = jit(spatial_irfft2, static_argnums=(1, 2)) if compiled else spatial_irfft2
-    assert_close(inverse(z.astype(np.complex64), height, width), expected)
-    # A spectrum this far from Hermitian tells this definition from the real part of the full inverse.
-    full = np.concatenate([z, np.zeros((*z.shape[:-1], width - z.shape[-1]))], -1)
-    assert np.abs(np.fft.ifft2(full).real - np.moveaxis(expected, -1, 2)).max() > 0.1 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -23,6 +25,8 @@ class DeltaMixer(nn.Module):
     Subclasses implement `__call__(x, injected_qkv_spatial=None)`, x (B, T, H, W, C) floating to the same shape in the
     promoted dtype of x and float32; the second argument is accepted by every mixer and read by none of these.
 
+    A subclass whose call takes `last_only=True`, to return the last frame alone as (B, 1, H, W, C), says so by `returns_last`.
+
     Raises, on a call: ValueError or TypeError for an x of another rank, channel count or kind, or a field out of range.
     """
 
@@ -38,6 +42,8 @@ class DeltaMixer(nn.Module):
     position_independent_gates: bool = False
     short_conv_size: int = 4
     short_conv_spatial_size: int = 0
+
+    returns_last: ClassVar[bool] = False
 
     def checked(self, x: Array) -> Array:
         """x in the dtype the layer computes in, after checking it and the fields."""

@@ -9,8 +9,7 @@ from jax import Array
 
 from cssm.layers.base import DeltaMixer
 from cssm.nn.circular import circular_recurrence, fold_taps
-from cssm.nn.fourier import spatial_irfft2, spatial_rfft2
-from cssm_kernels import linear_scan
+from cssm_kernels import spectral_scan
 
 FORMS = ("realspace", "spectral")
 
@@ -22,7 +21,7 @@ class RealSpaceCompactSeqCSSM(DeltaMixer):
     image; the L1 norm keeps them and bounds |k_hat(f)| <= sum |k| < rho at every frequency: the recurrence is stable.
 
     form='realspace'   K x K taps a step, one step at a time
-    form='spectral'    the same transition as k_hat = rfft2(k), by `linear_scan` with `implementation`
+    form='spectral'    the same transition as k_hat = rfft2(k), by `spectral_scan` with `implementation`
 
     Registry key `realspace_compact_seq`; ours, see section 8 of the CSSM model specification.
 
@@ -40,7 +39,7 @@ class RealSpaceCompactSeqCSSM(DeltaMixer):
             raise ValueError(f"form: got {self.form!r}, expected one of {', '.join(FORMS)}")
         if self.form == "realspace" and self.implementation is not None:
             raise ValueError(
-                f"implementation: got {self.implementation!r}, expected None: form='realspace' has no linear scan"
+                f"implementation: got {self.implementation!r}, expected None: form='realspace' has no spectral scan"
             )
         kernel = self.spatial_kernel(x.dtype)
         k = self.spectral_rho * kernel / (jnp.sum(jnp.abs(kernel), axis=(1, 2), keepdims=True) + 1e-8)
@@ -57,5 +56,4 @@ class RealSpaceCompactSeqCSSM(DeltaMixer):
     def _spectral(self, k: Array, centre: int, x: Array) -> Array:
         height, width = x.shape[2:4]
         k_hat = jnp.fft.rfft2(fold_taps(fold_taps(k, 1, height, centre), 2, width, centre))
-        states_hat = linear_scan(k_hat[None, None], spatial_rfft2(x), axis=1, implementation=self.implementation)
-        return spatial_irfft2(states_hat, height, width)
+        return spectral_scan(x, jnp.moveaxis(k_hat, 0, -1), implementation=self.implementation)

@@ -31,7 +31,7 @@ MIXERS: dict[str, type[DeltaMixer]] = {
 }
 
 _SHORT_CONV = ("short_conv_size", "short_conv_spatial_size")
-_LINEAR_SCAN = (*_SHORT_CONV, "implementation")
+_OPERATION = (*_SHORT_CONV, "implementation")
 _GATED = (*_SHORT_CONV, "gate_type")
 _KQV = ("asymmetric_qk", "no_feedback", "no_spectral_clip", "use_layernorm", "no_k_state", "transformer_readout")
 _GROWING = ("use_goom", "position_independent_gates", "shared_kernel", "additive_kv", "spectral_clip")
@@ -56,12 +56,12 @@ _ATTENTION = ("num_heads", "mlp_ratio", "drop_path_rate")
 _S4ND = ("s4nd_d_state", "s4nd_bidirectional")
 
 WRAPPER_FIELDS: dict[str, tuple[str, ...]] = {
-    "no_gate": _LINEAR_SCAN,
+    "no_gate": _OPERATION,
     "no_gate_realspace_seq": _SHORT_CONV,
     "no_gate_realspace_par": _SHORT_CONV,
     "realspace_exact_seq": _SHORT_CONV,
-    "realspace_compact_seq": _LINEAR_SCAN,
-    "direct_conv_assoc": _LINEAR_SCAN,
+    "realspace_compact_seq": _OPERATION,
+    "direct_conv_assoc": _OPERATION,
     "direct_conv_seq": _SHORT_CONV,
     "direct_conv_parallel": _SHORT_CONV,
     # Known keys without a layer yet.
@@ -131,13 +131,13 @@ def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode
       UserWarning: `rope_mode` asks for a rotation, which none of these layers applies.
 
     Raises:
-      ValueError: as `mixer_class`; or `implementation` is given for a layer without a linear scan; or `mixer_options`
+      ValueError: as `mixer_class`; or `implementation` is given for a layer that uses no operation of `cssm_kernels`; or `mixer_options`
         names what is not a field of the layer, or one that the wrapper sets.
     """
     cls = mixer_class(key)
     if wrapper["implementation"] is not None and "implementation" not in WRAPPER_FIELDS[key]:
         got = wrapper["implementation"]
-        raise ValueError(f"implementation: got {got!r}, expected None: {key!r} has no linear scan")
+        raise ValueError(f"implementation: got {got!r}, expected None: {key!r} has no operation of ours")
     fields = {
         "channels": channels,
         "kernel_size": wrapper["kernel_size"],

@@ -47,7 +47,7 @@ class SimpleCSSM(nn.Module):
       frame_readout, pool_type, readout_norm: read the last frame or all; pool by mean or max; norm before act ('pre')
         or after it ('post').
       seq_len, max_seq_len: T for image input; rows of the learned temporal table.
-      implementation: of `cssm_kernels.linear_scan`, for mixers that use it.
+      implementation: of the `cssm_kernels` operation of mixers that use one.
       mixer_options: fields of the mixer that have no counterpart here, such as `residual`.
       The remaining fields belong to particular mixers: see `cssm.layers.registry.WRAPPER_FIELDS`.
     """
@@ -158,12 +158,16 @@ class SimpleCSSM(nn.Module):
             x = self._encode_positions(x)
             x = self._prepend_registers(x)
         x = self._tap("pre_cssm", x, injected_features, "injected_features")
-        x = self._body(x, injected_qkv_spatial, training)
+        reads_last = self.frame_readout == "last" and not return_spatial
+        # Where the readout alone looks at the frames of the last mixer, it need not make the others.
+        unseen = not return_features and injected_post_cssm is None and not self.is_mutable_collection("intermediates")
+        x = self._body(x, injected_qkv_spatial, training, last_only=reads_last and unseen)
         x = self._tap("post_cssm", x, injected_post_cssm, "injected_post_cssm")
         if return_features:
             return x
         with jax.named_scope("readout"):
-            return self._readout(x[:, self.n_register_tokens :], training, return_spatial)
+            x = x[:, -1] if reads_last else x[:, self.n_register_tokens :]
+            return self._readout(x, training, return_spatial)
 
     def _check_fields(self) -> None:
         for field, choices in _CHOICES.items():
@@ -236,15 +240,17 @@ class SimpleCSSM(nn.Module):
             raise ValueError(f"{argument}: got shape {injected.shape}, expected {x.shape}")
         return injected
 
-    def _body(self, x: Array, injected_qkv_spatial: Array | None, training: bool) -> Array:
+    def _body(self, x: Array, injected_qkv_spatial: Array | None, training: bool, last_only: bool) -> Array:
         act = activation(self.act_type)
         rope_mode = self.pos_embed if self.pos_embed in ROTARY_MODES else "none"
         fields: dict[str, Any] = vars(self)
         for i in range(self.depth):
             mixer = make_mixer(self.cssm_type, fields, channels=self.embed_dim, rope_mode=rope_mode, name=f"cssm_{i}")
-            x = x + mixer(x, injected_qkv_spatial)
             if i == self.depth - 1:
-                break
+                if last_only and mixer.returns_last:
+                    return x[:, -1:] + mixer(x, injected_qkv_spatial, last_only=True)
+                return x + mixer(x, injected_qkv_spatial)
+            x = x + mixer(x, injected_qkv_spatial)
             x = act(normalise(x, self.body_norm or self.norm_type, training=training, name=f"body_norm_{i}"))
             if self.inter_mlp_ratio > 0:
                 hidden = nn.Dense(int(self.embed_dim * self.inter_mlp_ratio), name=f"mlp_{i}_up")(x)
@@ -253,8 +259,6 @@ class SimpleCSSM(nn.Module):
 
     def _readout(self, x: Array, training: bool, return_spatial: bool) -> Array:
         act = activation(self.act_type)
-        if self.frame_readout == "last" and not return_spatial:
-            x = x[:, -1]
         if self.readout_norm == "pre":
             x = act(normalise(x, self.norm_type, training=training, name="norm_pre"))
         else:
