@@ -1,4 +1,4 @@
-"""`python -m benchmarks.kernels`: ratios of linear_scan's implementations, interleaved, under each malloc setting."""
+"""`python -m benchmarks.kernels`: our kernels against XLA, interleaved, under each malloc setting."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def table(results: list[dict[str, Any]]) -> Table:
         "case", "malloc", "native ms", "xla / native", "(best)", "lax.scan / native", "(best)", "native GB/s",
         "of copy", "in place", "of triad", "temp MB native", "xla", "lax.scan", "compile s native", "xla", "lax.scan",
     )  # fmt: skip
-    result = Table(title="linear_scan: medians of interleaved calls; (best): the same of the shortest calls")
+    result = Table(title="medians of interleaved calls; (best): the same of the shortest calls")
     for column in columns:
         text = column in ("case", "malloc")
         result.add_column(column, justify="left" if text else "right", no_wrap=column == "case")
@@ -95,8 +95,7 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 1 if any result was wrong or failed."""
-    from benchmarks.kernels.cases import CASES
-    from benchmarks.kernels.measure import Result
+    from benchmarks.kernels.measure import CASES, Result
 
     arguments = parser().parse_args(argv)
     cases = [case.name for case in CASES if arguments.only in case.name]
@@ -106,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         long = not arguments.no_long and allocator == allocators[0] and arguments.only in "compile"
         results += run(allocator, cases, arguments.seconds, long)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out / "linear_scan.csv", "w", newline="") as file:
+    with open(arguments.out / "kernels.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Result)])
         writer.writeheader()
         writer.writerows(results)
@@ -114,9 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in one.items()} for one in results
     ]
-    (arguments.out / "linear_scan.json").write_text(
-        json.dumps({"environment": facts, "results": rows}, indent=1) + "\n"
-    )
+    (arguments.out / "kernels.json").write_text(json.dumps({"environment": facts, "results": rows}, indent=1) + "\n")
     console().print(table(results))
     return int(any(one["status"] != "ok" for one in results))
 

@@ -13,22 +13,14 @@ from typing import Any
 
 import jax
 
-from benchmarks.kernels.cases import (
-    LONG,
-    NATIVE,
-    SCANS,
-    TOLERANCE,
-    Case,
-    copy,
-    copy_operands,
-    error,
-    operands,
-    scan,
-    triad,
-)
+from benchmarks.kernels import linear, spectral
+from benchmarks.kernels.case import NATIVE, TOLERANCE, Case, copy, copy_operands, triad
 from benchmarks.timing import Task, affordable, interleave
 
 NAN = float("nan")
+
+CASES: tuple[Case, ...] = (*linear.CASES, *spectral.CASES)
+"""All cases."""
 
 
 @dataclass
@@ -87,9 +79,9 @@ class InPlace:
         self.x = jax.block_until_ready(self.program(self.x))
 
 
-def measure(case: Case, allocator: str, seconds: float, scans: Iterable[str] = tuple(SCANS)) -> list[Result]:
-    """All contenders of a case. `seconds` bounds the timed calls of each."""
-    arguments = operands(case)
+def measure(case: Case, allocator: str, seconds: float, contenders: Iterable[str] = ()) -> list[Result]:
+    """All contenders of a case, or some. `seconds` bounds the timed calls of each."""
+    arguments = case.operands()
     results: dict[str, Result] = {}
     calls: dict[str, Callable[[], Any]] = {}
 
@@ -97,8 +89,8 @@ def measure(case: Case, allocator: str, seconds: float, scans: Iterable[str] = t
         result = results[name] = Result(case.name, allocator, name)
         try:
             program, result.compile_s, result.temp_mb = compiled(function, *values)
-            if name in SCANS:
-                result.rel_err = error(case, program(*values), arguments)
+            if name in case.contenders:
+                result.rel_err = case.error(program(*values), arguments)
                 if not result.rel_err <= TOLERANCE:
                     result.status, result.note = (
                         "wrong",
@@ -111,10 +103,10 @@ def measure(case: Case, allocator: str, seconds: float, scans: Iterable[str] = t
             return
         calls[name] = lambda: jax.block_until_ready(program(*values))
 
-    for name in scans:
-        add(name, scan(case, SCANS[name]), arguments)
+    for name in contenders or case.contenders:
+        add(name, case.function(name), arguments)
     add("copy", copy, copy_operands(case))
-    if case.varying and not case.gradient:
+    if case.triad:
         add("triad", triad, arguments)
     results["in_place"] = Result(case.name, allocator, "in_place")
     calls["in_place"] = InPlace(copy_operands(case)[0])
@@ -129,7 +121,8 @@ def _time(case: Case, calls: dict[str, Callable[[], Any]], results: dict[str, Re
         start = time.perf_counter()
         call()
         counts = affordable(time.perf_counter() - start, seconds, warmup=1, repeats=40, retries=1)
-        tasks[name] = Task(call, **counts._asdict())
+        # After a contender that leaves a core idle, the next one's first call also waits for that core to come back.
+        tasks[name] = Task(call, settle=True, **counts._asdict())
     timings = interleave(tasks)
     for name, timing in timings.items():
         result = results[name]
@@ -145,11 +138,12 @@ def _time(case: Case, calls: dict[str, Callable[[], Any]], results: dict[str, Re
 
 def measure_long(allocator: str) -> list[Result]:
     """Compile time of the gradient of a long scan, once, and the shortest of three calls."""
-    arguments, results = operands(LONG), []
-    for name, implementation in SCANS.items():
-        result = Result(f"{LONG.name}-compile", allocator, name)
-        program, result.compile_s, result.temp_mb = compiled(scan(LONG, implementation), *arguments)
-        result.rel_err = error(LONG, program(*arguments), arguments)
+    case = linear.LONG
+    arguments, results = case.operands(), []
+    for name in case.contenders:
+        result = Result(f"{case.name}-compile", allocator, name)
+        program, result.compile_s, result.temp_mb = compiled(case.function(name), *arguments)
+        result.rel_err = case.error(program(*arguments), arguments)
         if not result.rel_err <= TOLERANCE:
             result.status, result.note = "wrong", f"relative error {result.rel_err:.1e}, allowed {TOLERANCE:.0e}"
         results.append(result)
@@ -158,8 +152,6 @@ def measure_long(allocator: str) -> list[Result]:
 
 def main() -> None:
     """Worker: the job (JSON) from stdin, a result (JSON) a line on stdout."""
-    from benchmarks.kernels.cases import CASES
-
     job = json.load(sys.stdin)
     for case in CASES:
         if case.name in job["cases"]:

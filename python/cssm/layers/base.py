@@ -25,7 +25,8 @@ class DeltaMixer(nn.Module):
     Subclasses implement `__call__(x, injected_qkv_spatial=None)`, x (B, T, H, W, C) floating to the same shape in the
     promoted dtype of x and float32; the second argument is accepted by every mixer and read by none of these.
 
-    A subclass whose call takes `last_only=True`, to return the last frame alone as (B, 1, H, W, C), says so by `returns_last`.
+    A subclass whose call takes `last_only=True`, to return the last frame alone as (B, 1, H, W, C), says so in
+    `returns_last`.
 
     Raises, on a call: ValueError or TypeError for an x of another rank, channel count or kind, or a field out of range.
     """

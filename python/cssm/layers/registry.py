@@ -131,8 +131,8 @@ def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode
       UserWarning: `rope_mode` asks for a rotation, which none of these layers applies.
 
     Raises:
-      ValueError: as `mixer_class`; or `implementation` is given for a layer that uses no operation of `cssm_kernels`; or `mixer_options`
-        names what is not a field of the layer, or one that the wrapper sets.
+      ValueError: as `mixer_class`; or `implementation` is given for a layer that uses no operation of `cssm_kernels`; or
+        `mixer_options` names what is not a field of the layer, or one that the wrapper sets.
     """
     cls = mixer_class(key)
     if wrapper["implementation"] is not None and "implementation" not in WRAPPER_FIELDS[key]:
