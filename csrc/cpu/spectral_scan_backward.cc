@@ -5,8 +5,7 @@
 // where w = (1 for f = 0, W/2, else 2) / (H W) and JAX's cotangents have no conjugate (cotangent of S_t = w conj(p_t)).
 // S is run again from the checkpoints, a segment at a time.
 #include "common/memory.h"
-#include "cpu/spectral_frames.h"
-#include "cpu/spectral_scan.h"
+#include "cpu/spectral_operands.h"
 
 namespace cssm {
 namespace {
@@ -18,27 +17,23 @@ template <class C>
 class Backward {
  public:
   Backward(const SpectralProblem& p, const SpectralBackward& out, const SpectralKernelsOf<C>& kernels)
-      : p_(p),
+      : in_(p, kernels),
+        frames_(in_.frames),
+        p_(p),
         out_(out),
-        frames_(kernels, p.dtype, p.height, p.width, p.channels),
-        x_at_(batch_positions(p.batch, p.x_batch)),
-        k_at_(batch_positions(p.batch, p.k_batch)),
-        h0_at_(batch_positions(p.batch, p.h0_batch)),
-        reset_at_(batch_positions(p.batch, p.reset_batch)),
-        sharers_(1 + *std::max_element(k_at_.begin(), k_at_.end())) {
-    for (int64_t b = 0; b < int64_t(k_at_.size()); ++b) sharers_[k_at_[b]].push_back(b);
+        sharers_(1 + *std::max_element(in_.k_at.begin(), in_.k_at.end())) {
+    for (int64_t b = 0; b < in_.batches(); ++b) sharers_[in_.k_at[b]].push_back(b);
     const int64_t sharers = int64_t(sharers_[0].size());
     const int64_t alone = int64_t(sharers_.size()) * frames_.groups();
     parts_ = std::clamp<int64_t>((kBusyTasks + alone - 1) / alone, 1, sharers);
-    const int64_t frames = int64_t(x_at_.size()) * p.steps * 3;
+    const int64_t frames = in_.batches() * p.steps * 3;
     stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
   }
 
   void run(ThreadPool& pool) {
     sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
     const int64_t groups = int64_t(sharers_.size()) * parts_ * frames_.groups();
-    share_groups(pool, groups, p_.steps * p_.height * p_.width,
-                 [this](Range range, const Sharing& sharing) { scan(range, sharing); });
+    share_groups(pool, groups, in_.pixels(), [this](Range range, const Sharing& sharing) { scan(range, sharing); });
     if (!out_.dk) return;
     parallel_for(pool, int64_t(sharers_.size()) * frames_.channel_blocks(),
                  [this](int64_t i) { write_sums(i / frames_.channel_blocks(), i % frames_.channel_blocks()); });
@@ -93,9 +88,8 @@ class Backward {
       const FrameParts xs(out_.dk ? steps - 1 : 0, shape.pairs(), frames_.pair_bytes());
       sharing.for_each(xs.count(groups), [&](int64_t i) {
         for_blocks(xs.group(i), [&](const Block& b) {
-          const char* const frame =
-              p_.x + (x_at_[b.batch] * p_.steps + time(begin + xs.step(i))) * frames_.frame_bytes();
-          frames_.rows_forward(frame, b.channels, xs.range(i), b.x + xs.step(i) * frames_.z_size());
+          frames_.rows_forward(in_.x(b.batch, begin + xs.step(i)), b.channels, xs.range(i),
+                               b.x + xs.step(i) * frames_.z_size());
         });
       });
       const FrameParts cts(steps, shape.pairs(), frames_.pair_bytes());
@@ -113,7 +107,7 @@ class Backward {
       sharing.for_each(cts.count(groups), [&](int64_t i) {
         for_blocks(cts.group(i), [&](const Block& b) {
           const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
-          char* const frame = out_.dx + (b.batch * p_.steps + time(begin + cts.step(i))) * frames_.frame_bytes();
+          char* const frame = out_.dx + in_.frame_at(b.batch, begin + cts.step(i), false) * frames_.frame_bytes();
           frames_.rows_inverse(b.ct + cts.step(i) * frames_.z_size(), scale, cts.range(i), frame, b.channels, stream_);
         });
         if (stream_ && sharing.spread) frames_.kernels.fence();
@@ -131,19 +125,13 @@ class Backward {
     C* const scratch = frames_.transform_scratch();
     C* const states = workspace(Purpose::kColumn).template get<C>((count + 1) * size);
     if (steps.end == p_.steps) {
-      frames_.load_column(p_.k + k_at_[b.batch] * frames_.spectrum_bytes(), b.channels, f, {1, 1}, k);
+      frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
       const char* const ct = out_.ct_final ? out_.ct_final + b.batch * frames_.spectrum_bytes() : nullptr;
       frames_.load_column(ct, b.channels, f, {kIn / weight(f), -kIn / weight(f)}, p);
     }
     frames_.load_column(out_.dk ? state_before(b, steps.begin) : nullptr, b.channels, f, {kIn, kIn}, states);
     for (int64_t i = 0; out_.dk && i + 1 < count; ++i) {
-      const C* const z = b.x + i * frames_.z_size();
-      C* const next = states + (i + 1) * size;
-      if (resets(b, steps.begin + i)) {
-        kernels.column_forward(shape, f, z, next, scratch);
-      } else {
-        kernels.column_step(shape, f, z, k, states + i * size, next, scratch);
-      }
+      in_.step(b.batch, steps.begin + i, f, b.x + i * frames_.z_size(), k, states + i * size, states + (i + 1) * size);
     }
     C* const sum = states + count * size;  // of the segment: long sums are added up in two levels
     std::fill_n(sum, size, C(0));
@@ -153,7 +141,7 @@ class Backward {
       // p holds conj(k) p_{t+1} until the transform of ct_t is added.
       if (has_ct(at)) kernels.column_add(shape, f, z, p, scratch);
       kernels.column_inverse(shape, f, p, z, scratch);
-      if (resets(b, at)) {
+      if (in_.resets(b.batch, at)) {
         std::fill_n(p, size, C(0));
       } else {
         kernels.pull_back(shape.height, k, states + (out_.dk ? i * size : 0), p, sum);
@@ -183,25 +171,18 @@ class Backward {
   }
   // The state before a segment's first step.
   const char* state_before(const Block& b, int64_t step) const {
-    if (step > 0) {
-      const int64_t at = b.batch * p_.checkpoints() + step / p_.spacing - 1;
-      return out_.checkpoints + at * frames_.spectrum_bytes();
-    }
-    return p_.h0 ? p_.h0 + h0_at_[b.batch] * frames_.spectrum_bytes() : nullptr;
+    if (step == 0) return in_.h0(b.batch);
+    return out_.checkpoints + in_.checkpoint_at(b.batch, step) * frames_.spectrum_bytes();
   }
   bool has_ct(int64_t step) const { return out_.ct && (!out_.last_only || step == p_.steps - 1); }
   const char* ct(const Block& b, int64_t step) const {
-    return out_.ct + (out_.last_only ? b.batch : b.batch * p_.steps + time(step)) * frames_.frame_bytes();
-  }
-  int64_t time(int64_t step) const { return p_.reverse ? p_.steps - 1 - step : step; }
-  bool resets(const Block& b, int64_t step) const {
-    return p_.reset && p_.reset[reset_at_[b.batch] * p_.steps + time(step)];
+    return out_.ct + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();
   }
 
+  const SpectralOperands<C> in_;
+  const SpectralFrames<C>& frames_;
   const SpectralProblem& p_;
   const SpectralBackward& out_;
-  const SpectralFrames<C> frames_;
-  const std::vector<int64_t> x_at_, k_at_, h0_at_, reset_at_;
   std::vector<std::vector<int64_t>> sharers_;  // of each k: the batch elements whose gradients it sums
   int64_t parts_;
   std::vector<C> sums_;

@@ -99,27 +99,22 @@ Fft2Problem transform_problem(const Buffer& frames) {
   return p;
 }
 
-ffi::Error rfft2_handler(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets) {
+using Transform = void(const Fft2Problem&, const char*, char*, const SpectralKernels&, ThreadPool&);
+
+template <Transform* kTransform, bool kToFrames>
+ffi::Error transform(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets) {
   return guarded([&] {
     Operands args(xla_args);
     Results rets(xla_rets);
-    const Buffer frames = args.next(), spectra = rets.next();
-    if (spectra.empty()) return;
+    const Buffer from = args.next(), to = rets.next();
+    if (to.empty()) return;
     XlaThreadPool pool(xla_pool);
-    rfft2(transform_problem(frames), frames.data, spectra.out(), native_kernels().spectral, pool);
+    kTransform(transform_problem(kToFrames ? to : from), from.data, to.out(), native_kernels().spectral, pool);
   });
 }
 
-ffi::Error irfft2_handler(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets) {
-  return guarded([&] {
-    Operands args(xla_args);
-    Results rets(xla_rets);
-    const Buffer spectra = args.next(), frames = rets.next();
-    if (frames.empty()) return;
-    XlaThreadPool pool(xla_pool);
-    irfft2(transform_problem(frames), spectra.data, frames.out(), native_kernels().spectral, pool);
-  });
-}
+constexpr auto rfft2_handler = transform<rfft2, false>;
+constexpr auto irfft2_handler = transform<irfft2, true>;
 
 }  // namespace
 

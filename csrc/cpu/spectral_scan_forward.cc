@@ -1,6 +1,5 @@
 #include "common/memory.h"
-#include "cpu/spectral_frames.h"
-#include "cpu/spectral_scan.h"
+#include "cpu/spectral_operands.h"
 
 namespace cssm {
 namespace {
@@ -9,21 +8,14 @@ template <class C>
 class Forward {
  public:
   Forward(const SpectralProblem& p, const SpectralForward& out, const SpectralKernelsOf<C>& kernels)
-      : p_(p),
-        out_(out),
-        frames_(kernels, p.dtype, p.height, p.width, p.channels),
-        x_at_(batch_positions(p.batch, p.x_batch)),
-        k_at_(batch_positions(p.batch, p.k_batch)),
-        h0_at_(batch_positions(p.batch, p.h0_batch)),
-        reset_at_(batch_positions(p.batch, p.reset_batch)) {
-    const int64_t frames = int64_t(x_at_.size()) * p.steps * (out.last_only ? 1 : 2);
+      : in_(p, kernels), frames_(in_.frames), p_(p), out_(out) {
+    const int64_t frames = in_.batches() * p.steps * (out.last_only ? 1 : 2);
     stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
   }
 
   void run(ThreadPool& pool) const {
-    const int64_t groups = int64_t(x_at_.size()) * frames_.groups();
-    share_groups(pool, groups, p_.steps * p_.height * p_.width,
-                 [this](Range range, const Sharing& sharing) { scan(range, sharing); });
+    const int64_t groups = in_.batches() * frames_.groups();
+    share_groups(pool, groups, in_.pixels(), [this](Range range, const Sharing& sharing) { scan(range, sharing); });
   }
 
  private:
@@ -54,7 +46,8 @@ class Forward {
       const FrameParts in(steps, shape.pairs(), frames_.pair_bytes());
       sharing.for_each(in.count(groups), [&](int64_t i) {
         for_blocks(in.group(i), [&](const Block& b) {
-          frames_.rows_forward(x(b, begin + in.step(i)), b.channels, in.range(i), b.z + in.step(i) * frames_.z_size());
+          frames_.rows_forward(in_.x(b.batch, begin + in.step(i)), b.channels, in.range(i),
+                               b.z + in.step(i) * frames_.z_size());
         });
       });
       sharing.for_each(groups * shape.columns(), [&](int64_t i) {
@@ -77,50 +70,37 @@ class Forward {
   }
 
   void column(const Block& b, int64_t f, Range steps) const {
-    const SpectralKernelsOf<C>& kernels = frames_.kernels;
-    const FrameShape<C>& shape = frames_.shape;
     constexpr C kIn = kSpectrumScale, kOut = C(1) / kSpectrumScale;
     C* const k = b.k + f * frames_.column_size();
     C* const state = b.state + f * frames_.column_size();
-    C* const scratch = frames_.transform_scratch();
     if (steps.begin == 0) {
-      frames_.load_column(p_.k + k_at_[b.batch] * frames_.spectrum_bytes(), b.channels, f, {1, 1}, k);
-      const char* const h0 = p_.h0 ? p_.h0 + h0_at_[b.batch] * frames_.spectrum_bytes() : nullptr;
-      frames_.load_column(h0, b.channels, f, {kIn, kIn}, state);
+      frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
+      frames_.load_column(in_.h0(b.batch), b.channels, f, {kIn, kIn}, state);
     }
     for (int64_t i = steps.begin; i < steps.end; ++i) {
       if (out_.checkpoints && i > 0 && i % p_.spacing == 0) {
-        const int64_t at = b.batch * p_.checkpoints() + i / p_.spacing - 1;
-        frames_.store_column(state, {kOut, kOut}, out_.checkpoints + at * frames_.spectrum_bytes(), b.channels, f);
+        char* const checkpoint = out_.checkpoints + in_.checkpoint_at(b.batch, i) * frames_.spectrum_bytes();
+        frames_.store_column(state, {kOut, kOut}, checkpoint, b.channels, f);
       }
       C* const z = b.z + (i - steps.begin) * frames_.z_size();
-      if (resets(b, i)) {
-        kernels.column_forward(shape, f, z, state, scratch);
-      } else {
-        kernels.column_step(shape, f, z, k, state, state, scratch);
+      in_.step(b.batch, i, f, z, k, state, state);
+      if (!out_.last_only || i == p_.steps - 1) {
+        frames_.kernels.column_inverse(frames_.shape, f, state, z, frames_.transform_scratch());
       }
-      if (!out_.last_only || i == p_.steps - 1) kernels.column_inverse(shape, f, state, z, scratch);
     }
     if (steps.end == p_.steps) {
       frames_.store_column(state, {kOut, kOut}, out_.final_state + b.batch * frames_.spectrum_bytes(), b.channels, f);
     }
   }
 
-  int64_t time(int64_t step) const { return p_.reverse ? p_.steps - 1 - step : step; }
-  const char* x(const Block& b, int64_t step) const {
-    return p_.x + (x_at_[b.batch] * p_.steps + time(step)) * frames_.frame_bytes();
-  }
   char* y(const Block& b, int64_t step) const {
-    return out_.y + (out_.last_only ? b.batch : b.batch * p_.steps + time(step)) * frames_.frame_bytes();
-  }
-  bool resets(const Block& b, int64_t step) const {
-    return p_.reset && p_.reset[reset_at_[b.batch] * p_.steps + time(step)];
+    return out_.y + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();
   }
 
+  const SpectralOperands<C> in_;
+  const SpectralFrames<C>& frames_;
   const SpectralProblem& p_;
   const SpectralForward& out_;
-  const SpectralFrames<C> frames_;
-  const std::vector<int64_t> x_at_, k_at_, h0_at_, reset_at_;
   bool stream_;
 };
 
