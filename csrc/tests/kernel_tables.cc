@@ -4,24 +4,10 @@
 #include <exception>
 #include <utility>
 
-#include "common/isa.h"
-
 namespace cssm::testing {
 namespace {
 
 using Table = const LinearScanKernels& (*)();
-
-bool machine_has(Isa isa) {
-  setenv("CSSM_KERNELS_ISA", isa_name(isa), 1);
-  bool has = true;
-  try {
-    select_isa();
-  } catch (const std::exception&) {
-    has = false;
-  }
-  unsetenv("CSSM_KERNELS_ISA");
-  return has;
-}
 
 template <Table kTable, int kDType>
 struct Streaming {
@@ -67,6 +53,18 @@ std::vector<KernelTable> wrapped_tables() {
 }
 
 }  // namespace
+
+bool machine_has(Isa isa) {
+  setenv("CSSM_KERNELS_ISA", isa_name(isa), 1);
+  bool has = true;
+  try {
+    select_isa();
+  } catch (const std::exception&) {
+    has = false;
+  }
+  unsetenv("CSSM_KERNELS_ISA");
+  return has;
+}
 
 std::vector<KernelTable> machine_tables() {
   std::vector<KernelTable> tables;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/isa.h"
 #include "cpu/linear_scan_block.h"
 
 namespace cssm::testing {
@@ -13,6 +14,8 @@ struct KernelTable {
   std::string name;
   LinearScanKernels kernels;
 };
+
+bool machine_has(Isa isa);
 
 // One an instruction set, best first.
 std::vector<KernelTable> machine_tables();
