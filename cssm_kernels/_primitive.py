@@ -198,8 +198,12 @@ def _partitioned(compute, in_shapes, out_shapes, kept):
     """
     full = full_shape_of(in_shapes + out_shapes)
 
+    def is_full(shape):
+        """But for the dimensions kept, along which nothing is split and sizes differ."""
+        return all(n == m for d, (n, m) in enumerate(zip(shape, full)) if d not in kept)
+
     def partition(mesh, args, results):
-        whole = next((s for s in (*args, *results) if s.shape == full), None)
+        whole = next((s for s in (*args, *results) if is_full(s.shape)), None)
         spec = [None] * len(full) if whole is None else list(whole.sharding.spec)
         spec += [None] * (len(full) - len(spec))
         for d in kept:

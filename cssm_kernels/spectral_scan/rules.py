@@ -74,7 +74,7 @@ def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, im
     if saves:
         spacing, steps = checkpoint_spacing(*x.shape[-3:-1]), x.shape[axis]
         ordered = jnp.flip(states, axis) if reverse else states
-        outs.append(lax.slice_in_dim(ordered, spacing - 1, max(steps - 1, spacing - 1), stride=spacing, axis=axis))
+        outs.append(lax.slice_in_dim(ordered, min(spacing, steps) - 1, steps - 1, stride=spacing, axis=axis))
     return outs
 
 

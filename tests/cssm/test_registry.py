@@ -96,7 +96,9 @@ def test_implementation(key):
     if key in ("no_gate", "direct_conv_assoc", "realspace_compact_seq"):
         assert make_mixer(key, wrapper, **COMMON).implementation == "sequential"
     else:
-        with pytest.raises(ValueError, match=f"implementation: got 'sequential', expected None: '{key}' has no operation"):
+        with pytest.raises(
+            ValueError, match=f"implementation: got 'sequential', expected None: '{key}' has no operation"
+        ):
             make_mixer(key, wrapper, **COMMON)
 
 

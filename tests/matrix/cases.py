@@ -106,15 +106,18 @@ def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -
     return values.astype(jnp.dtype(dtype))
 
 
+def random_gate(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, magnitude: str) -> np.ndarray:
+    """Transitions of the modulus named, with any sign or phase."""
+    low, high = _MODULUS[magnitude]
+    direction = random_array(rng, shape, "complex128" if "complex" in str(dtype) else "float64")
+    direction = direction / np.abs(direction)
+    return (rng.uniform(low, high, shape) * direction).astype(jnp.dtype(dtype))
+
+
 def make_operands(case: Case, gates: tuple[str, ...], dtype: Any, rng: np.random.Generator) -> Arrays:
     """Operands in `dtype`, the gates of the case's modulus and any sign or phase."""
     axis = case.axis % len(case.shape)
-    low, high = _MODULUS[case.magnitude]
-    operands: Arrays = {}
-    for name in gates:
-        direction = random_array(rng, case.gate, "complex128" if "complex" in str(dtype) else "float64")
-        direction = direction / np.abs(direction)
-        operands[name] = (rng.uniform(low, high, case.gate) * direction).astype(jnp.dtype(dtype))
+    operands: Arrays = {name: random_gate(rng, case.gate, dtype, case.magnitude) for name in gates}
     operands["x"] = random_array(rng, case.shape, dtype)
     if case.h0:
         half = dtype in ("bfloat16", "float16")
