@@ -47,8 +47,9 @@ class Case(Protocol):
 
 
 def worst_error(got: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Largest error of several arrays, each relative to its largest reference value; infinite if any is not finite."""
-    errors = [np.abs(np.asarray(a) - b).max() / np.abs(b).max() for a, b in zip(got, expected, strict=True)]
+    """Largest error of several arrays, each relative to its largest reference value (1 if that is 0); infinite if any is not finite."""
+    pairs = [(np.asarray(a), b, np.abs(b).max()) for a, b in zip(got, expected, strict=True)]
+    errors = [np.abs(a - b).max() / (scale or 1.0) for a, b, scale in pairs]
     return float(max(errors)) if np.isfinite(errors).all() else math.inf
 
 
