@@ -47,7 +47,10 @@ class Case(Protocol):
 
 
 def worst_error(got: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Largest error of several arrays, each relative to its largest reference value (1 if that is 0); infinite if any is not finite."""
+    """Largest error of several arrays, each relative to its largest reference value (1 if that is 0).
+
+    Infinite if any is not finite.
+    """
     pairs = [(np.asarray(a), b, np.abs(b).max()) for a, b in zip(got, expected, strict=True)]
     errors = [np.abs(a - b).max() / (scale or 1.0) for a, b, scale in pairs]
     return float(max(errors)) if np.isfinite(errors).all() else math.inf
