@@ -12,6 +12,9 @@ from benchmarks.mechanism.records import Row
 
 ROOT = Path(__file__).parents[2]
 
+CORE = sum(one.core for one in SERIES.values())
+"""Series of sCSSM itself."""
+
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run python from the root of the repository, warnings as errors."""

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.mechanism import records
 from benchmarks.mechanism.driver import EXIT_WRONG_RESULT, main
-from tests.benchmarks.rows import python
+from tests.benchmarks.rows import CORE, python
 
 FAULTY = (sys.executable, str(Path(__file__).with_name("faulty_worker.py")))
 SERIES = ("no_gate:", "realspace_exact", "realspace_compact")
@@ -28,7 +28,7 @@ def test_smoke(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     rows = records.read(tmp_path / "mechanism.csv")
-    assert [row.status for row in rows] == ["ok"] * (5 + 3), [row.note for row in rows]
+    assert [row.status for row in rows] == ["ok"] * (CORE + 2 + CORE), [row.note for row in rows]
     for row in rows:
         assert 0 < row.fwd_ms_min <= row.fwd_ms <= row.fwd_ms_max
         assert 0 < row.fwd_bwd_ms_min <= row.fwd_bwd_ms <= row.fwd_bwd_ms_max
@@ -40,7 +40,7 @@ def test_smoke(tmp_path: Path):
     assert {"cpu", "cores", "python", "jax", "date", "git_commit", "native"} <= document["environment"].keys()
     assert {check["status"] for check in document["checks"]} == {"pass"}
     assert {check["member"] for check in document["checks"]} == {
-        "no_gate:native", "no_gate:sequential", "realspace_exact_seq:xla", "realspace_compact_seq:xla"
+        "no_gate:native", "no_gate:unfused", "no_gate:sequential", "realspace_exact_seq:xla", "realspace_compact_seq:xla"
     }  # fmt: skip
     for name in ("mechanism.png", "mechanism_T_tuned.png", "mechanism.html", "figure.pdf", "figure_T_tuned.pdf"):
         assert (tmp_path / name).stat().st_size > 1000

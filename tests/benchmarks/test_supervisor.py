@@ -10,6 +10,7 @@ import pytest
 from benchmarks.mechanism import records
 from benchmarks.mechanism.driver import EXIT_OK, EXIT_USAGE, EXIT_WRONG_RESULT, main
 from benchmarks.mechanism.panels import PANELS
+from tests.benchmarks.rows import CORE
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 VICTIM = "direct_conv_seq:sequential"
@@ -33,7 +34,7 @@ def test_both_allocators_are_set_before_the_process_starts(run):
     assert code == EXIT_OK
     assert {(row.allocator, row.jax) for row in rows} == {("default", "unset"), ("tuned", "8589934592")}
     assert [row.allocator for row in rows].count("default") == len(PANELS["T"].series)
-    assert [row.allocator for row in rows].count("tuned") == 3, "in short runs only sCSSM"
+    assert [row.allocator for row in rows].count("tuned") == CORE, "in short runs only sCSSM"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_append_adds_a_run_and_default_starts_anew(run, tmp_path: Path):
     short = ("--allocators", "default", "--theory_ts", "8", "--series", "no_gate:")
     run("", *short)
     run("", *short, "--append", "--run-id", "2")
-    assert [row.run_id for row in records.read(tmp_path / "mechanism.csv")] == [1] * 3 + [2] * 3
+    assert [row.run_id for row in records.read(tmp_path / "mechanism.csv")] == [1] * CORE + [2] * CORE
     run("", *short)
-    assert [row.run_id for row in records.read(tmp_path / "mechanism.csv")] == [1] * 3
-    assert len(records.read(tmp_path / "mechanism.previous.csv")) == 6
+    assert [row.run_id for row in records.read(tmp_path / "mechanism.csv")] == [1] * CORE
+    assert len(records.read(tmp_path / "mechanism.previous.csv")) == 2 * CORE
 
 
 def test_resume_does_not_write_into_another_schema(run, tmp_path: Path, capsys):

@@ -272,7 +272,7 @@ def test_stages_are_named_in_the_compiled_program(rng):
     x = rng.normal(size=(1, 2, 6, 6, 3)).astype(np.float32)
     model = SimpleCSSM(**SMALL)
     text = jax.jit(model.apply).lower(random_variables(model, x), x).as_text(debug_info=True)
-    for scope in ("stem", "cssm_0/fft", "cssm_0/recurrence", "cssm_0/inverse_fft", "cssm_0/projection", "readout"):
+    for scope in ("stem", "cssm_0/transition", "cssm_0/spectral_scan", "cssm_0/projection", "readout"):
         assert scope in text
 
 
