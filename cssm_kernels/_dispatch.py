@@ -6,6 +6,9 @@ from typing import Any
 
 from cssm_kernels import _native
 
+# Implementations that are plain JAX and need no native library.
+_PORTABLE = ("xla", "sequential")
+
 
 def check_implementation(implementation: Any, available: tuple[str, ...]) -> None:
     """Refuse a name that is unknown; load what the named implementation, or the default one, needs.
@@ -19,5 +22,5 @@ def check_implementation(implementation: Any, available: tuple[str, ...]) -> Non
         raise ValueError(
             f"implementation is {implementation!r}; expected None (the best for the platform) or one of {names}"
         )
-    if implementation in (None, "cpu"):
+    if implementation not in _PORTABLE:
         _native.load()

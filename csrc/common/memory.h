@@ -13,6 +13,9 @@ namespace cssm {
 // Size of the last-level cache that a core sees: outputs that outgrow it are stored past the caches.
 int64_t last_level_cache_bytes();
 
+// Whether frames and spectra of so many bytes, read and written, are better stored past the caches.
+inline bool outgrows_cache(int64_t bytes) { return bytes >= last_level_cache_bytes() / 2; }
+
 // Asks for huge pages under a large array about to be written, as NumPy does for its own: XLA allocates results afresh,
 // and with 4 KiB pages their first use costs more than the kernel. A hint; failure is harmless.
 inline void advise_huge_pages(void* data, size_t bytes) {

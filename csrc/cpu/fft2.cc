@@ -26,7 +26,7 @@ class Fft2 {
   }
 
   void inverse(const char* spectra, char* frames, ThreadPool& pool) const {
-    const bool stream = p_.count * (frames_.frame_bytes() + frames_.spectrum_bytes()) >= last_level_cache_bytes() / 2;
+    const bool stream = outgrows_cache(p_.count * (frames_.frame_bytes() + frames_.spectrum_bytes()));
     run(pool, [&](int64_t groups, const auto& for_blocks, const Sharing& sharing) {
       columns(groups, sharing, for_blocks, [&](const Block& b, int64_t f, C* column) {
         frames_.load_column(spectra + b.frame * frames_.spectrum_bytes(), b.channels, f, {1, 1}, column);

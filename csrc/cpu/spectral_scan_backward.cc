@@ -27,7 +27,7 @@ class Backward {
     const int64_t alone = int64_t(sharers_.size()) * frames_.groups();
     parts_ = std::clamp<int64_t>((kBusyTasks + alone - 1) / alone, 1, sharers);
     const int64_t frames = in_.batches() * p.steps * 3;
-    stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
+    stream_ = outgrows_cache(frames * frames_.frame_bytes());
   }
 
   void run(ThreadPool& pool) {

@@ -10,7 +10,7 @@ class Forward {
   Forward(const SpectralProblem& p, const SpectralForward& out, const SpectralKernelsOf<C>& kernels)
       : in_(p, kernels), frames_(in_.frames), p_(p), out_(out) {
     const int64_t frames = in_.batches() * p.steps * (out.last_only ? 1 : 2);
-    stream_ = frames * frames_.frame_bytes() >= last_level_cache_bytes() / 2;
+    stream_ = outgrows_cache(frames * frames_.frame_bytes());
   }
 
   void run(ThreadPool& pool) const {

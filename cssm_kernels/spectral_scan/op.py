@@ -106,7 +106,7 @@ def spectral_scan(
         recurrence = linear_reference.associative if implementation == "xla" else linear_reference.sequential
         y, final = reference.spectral(recurrence, k_hat, x, h0, reset, **params)
     elif implementation == "unfused":
-        y, final = rules.unfused(k_hat, x, h0, reset, implementation=None, **params)
+        y, final = rules.scan.definition(k_hat, x, h0, reset, saves=False, implementation=None, **params)
     else:
         y, final = rules.scan(k_hat, x, h0, reset, saves=False, implementation=implementation, **params)
     y = jnp.squeeze(y, axis) if last_only else y

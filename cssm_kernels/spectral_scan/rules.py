@@ -61,12 +61,6 @@ def _frames(states, width, dtype, *, axis, reverse, last_only, implementation):
     return frames.astype(dtype)
 
 
-def unfused(k_hat, x, h0, reset, *, last_only, **params) -> tuple[Array, Array]:
-    """(y, final) by the transforms and `linear_scan`, each a kernel of its own."""
-    states, final = _states(k_hat, x, h0, reset, **params)
-    return _frames(states, x.shape[-2], x.dtype, last_only=last_only, **params), final
-
-
 def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, implementation):
     params = dict(axis=axis, reverse=reverse, implementation=implementation)
     states, final = _states(k_hat, x, h0, reset, **params)

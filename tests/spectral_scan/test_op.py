@@ -13,6 +13,7 @@ import pytest
 
 import cssm_kernels
 from cssm_kernels import irfft2_cl, linear_scan, rfft2_cl, spectral_scan
+from cssm_kernels.spectral_scan.op import IMPLEMENTATIONS
 from tests.matrix.cases import random_array
 from tests.spectral_scan.cases import Case, call, make_operands
 
@@ -132,6 +133,20 @@ def test_many_concurrent_calls(rng):
         results = pool.map(lambda i: np.asarray(run(x, scales[i % 8])[1]), range(200))
         for i, gradient in enumerate(results):
             np.testing.assert_array_equal(gradient, expected[i % 8])
+
+
+FIRST_CALL = """
+import numpy as np, cssm_kernels
+print(cssm_kernels.spectral_scan(np.ones((2, 4, 4, 1), np.float32), np.zeros((4, 3, 1), np.complex64), implementation="{}"))
+"""
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_each_implementation_may_be_the_first_call_of_a_process(implementation):
+    """It loads what it needs itself."""
+    command = [sys.executable, "-c", FIRST_CALL.format(implementation)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 SAME_ON_EVERY_ISA = """
