@@ -24,6 +24,8 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 Operands = Sequence[Array | None]
+# Takes a primitive's operands and params but `implementation`; returns its results, or None for operands it does not take.
+NativeForm = Callable[..., Sequence[Array] | None]
 
 
 class RecurrencePrimitive:
@@ -34,12 +36,12 @@ class RecurrencePrimitive:
       results: (*operands, **params) -> [(shape, dtype), ...]; operands are abstract values or None.
       definition: the same computation in terms of jax and other primitives. It is what lowers where there is no native
         form, and what higher derivatives go through.
-      native: {platform: the same computation as a custom call}.
+      native: {(platform, implementation): the same computation as a custom call}, more with `register_native`.
       whole: (which operands are present) -> indices of those that must have the batch under vmap: one whose shape a result
         has, which would otherwise be summed over the batch, and one that may not be broadcast.
       frame_dims: dimensions after `axis` that are worked on whole, as time is. Where there are any, batches lead.
 
-    Params always hold `axis`, `reverse` and `implementation` (None, or the platform whose native form is demanded).
+    Params always hold `axis` and `implementation`: None for the first form registered for the platform, or the form demanded.
     """
 
     def __init__(
@@ -48,21 +50,28 @@ class RecurrencePrimitive:
         *,
         results: Callable[..., list[tuple[tuple[int, ...], Any]]],
         definition: Callable[..., Sequence[Array]],
-        native: dict[str, Callable[..., Sequence[Array]]],
+        native: dict[tuple[str, str], NativeForm],
         whole: Callable[[tuple[bool, ...]], tuple[int, ...]] = lambda present: (),
         frame_dims: int = 0,
     ) -> None:
         self.results, self.definition, self.whole, self.frame_dims = results, definition, whole, frame_dims
-        self.has_native = bool(native)
+        self.native: dict[str, dict[str, NativeForm]] = {}
         self.primitive = Primitive(name)
         self.primitive.multiple_results = True
         self.primitive.def_impl(self._run)
         self.primitive.def_abstract_eval(self._abstract_eval)
         batching.primitive_batchers[self.primitive] = self._batch
-        mlir.register_lowering(self.primitive, self._lowering(None))
-        for platform, function in native.items():
-            mlir.register_lowering(self.primitive, self._lowering(function), platform=platform)
+        mlir.register_lowering(self.primitive, functools.partial(self._lower, None))
+        for (platform, implementation), form in native.items():
+            self.register_native(platform, implementation, form)
         prim_requires_devices_during_lowering.add(self.primitive)
+
+    def register_native(self, platform: str, implementation: str, form: NativeForm) -> None:
+        """Let `implementation` run on `platform`, as the default there if it is the first."""
+        forms = self.native.setdefault(platform, {})
+        if not forms:
+            mlir.register_lowering(self.primitive, functools.partial(self._lower, platform), platform=platform)
+        forms[implementation] = form
 
     def __call__(self, *operands: Array | None, **params: Any) -> list[Array]:
         present = tuple(operand is not None for operand in operands)
@@ -135,29 +144,36 @@ class RecurrencePrimitive:
         outs = self(*operands, axis=axis + (at <= axis), **params)
         return outs, [at] * len(outs)
 
-    def _lowering(self, native):
-        has_native = self.has_native
+    def _lower(self, platform, ctx, *flat, present, implementation, axis, **params):
+        form = self._form(platform, implementation)
 
-        def lower(ctx, *flat, present, implementation, axis, **params):
-            # A primitive with no native form of its own leaves the check to those in its definition.
-            if implementation is not None and native is None and has_native:
-                raise ValueError(
-                    f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for another "
-                    f"platform; expected None or an implementation that runs there"
-                )
+        def compute(*flat):
+            operands = unpack(flat, present)
+            outs = None if form is None else form(*operands, axis=axis, **params)
+            if outs is None:
+                self._check_definition_may_serve(platform, implementation)
+                outs = self.definition(*operands, axis=axis, implementation=implementation, **params)
+            return outs
 
-            def compute(*flat):
-                if native is None:
-                    return self.definition(*unpack(flat, present), axis=axis, implementation=implementation, **params)
-                return native(*unpack(flat, present), axis=axis, **params)
+        if form is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:
+            in_shapes = [aval.shape for aval in ctx.avals_in]
+            out_shapes = [aval.shape for aval in ctx.avals_out]
+            compute = _partitioned(compute, in_shapes, out_shapes, range(axis, axis + 1 + self.frame_dims))
+        return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
 
-            if native is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:
-                in_shapes = [aval.shape for aval in ctx.avals_in]
-                out_shapes = [aval.shape for aval in ctx.avals_out]
-                compute = _partitioned(compute, in_shapes, out_shapes, range(axis, axis + 1 + self.frame_dims))
-            return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
+    def _form(self, platform, implementation):
+        forms = self.native.get(platform, {})
+        return next(iter(forms.values()), None) if implementation is None else forms.get(implementation)
 
-        return lower
+    def _check_definition_may_serve(self, platform, implementation):
+        """A primitive with no native form of this name anywhere leaves the check to those in its definition."""
+        if implementation is None or not any(implementation in forms for forms in self.native.values()):
+            return
+        reason = "does not take these operands" if implementation in self.native.get(platform, {}) else "does not run there"
+        raise ValueError(
+            f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for {platform or 'a platform'}"
+            f" and it {reason}; expected None or an implementation that does"
+        )
 
 
 def unpack(flat: Any, present: tuple[bool, ...]) -> list[Any]:

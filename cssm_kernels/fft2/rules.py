@@ -49,7 +49,7 @@ rfft2 = RecurrencePrimitive(
     "rfft2_cl",
     results=_rfft2_results,
     definition=lambda x, **_: [reference.rfft2(x)],
-    native={"cpu": lambda x, **_: cpu.rfft2(x, _rfft2_results(x))},
+    native={("cpu", "cpu"): lambda x, **_: cpu.rfft2(x, _rfft2_results(x))},
     frame_dims=1,
 )
 
@@ -58,7 +58,7 @@ irfft2 = RecurrencePrimitive(
     "irfft2_cl",
     results=_irfft2_results,
     definition=lambda x_hat, *, width, **_: [reference.irfft2(x_hat, width)],
-    native={"cpu": lambda x_hat, *, width, **_: cpu.irfft2(x_hat, _irfft2_results(x_hat, width=width))},
+    native={("cpu", "cpu"): lambda x_hat, *, width, **_: cpu.irfft2(x_hat, _irfft2_results(x_hat, width=width))},
     frame_dims=1,
 )
 

@@ -35,7 +35,7 @@ def _scan_native(a, x, h0, reset, *, axis, reverse):
 
 # (a, x, h0?, reset?) -> (h, final)
 scan = RecurrencePrimitive(
-    "linear_scan", results=_scan_results, definition=_scan_definition, native={"cpu": _scan_native}
+    "linear_scan", results=_scan_results, definition=_scan_definition, native={("cpu", "cpu"): _scan_native}
 )
 
 
@@ -97,7 +97,7 @@ vjp = RecurrencePrimitive(
     "linear_scan_vjp",
     results=_vjp_results,
     definition=_vjp_definition,
-    native={"cpu": _vjp_native},
+    native={("cpu", "cpu"): _vjp_native},
     # da has a's shape; the kernel takes h, ct and ct_final whole.
     whole=lambda present: tuple(i for i in (0, 1, 4, 5) if present[i] and (i > 0 or present[1])),
 )

@@ -84,7 +84,7 @@ scan = RecurrencePrimitive(
     "spectral_scan",
     results=_scan_results,
     definition=_scan_definition,
-    native={"cpu": _scan_native},
+    native={("cpu", "cpu"): _scan_native},
     frame_dims=_FRAME_DIMS,
 )
 
@@ -175,7 +175,7 @@ vjp = RecurrencePrimitive(
     "spectral_scan_vjp",
     results=_vjp_results,
     definition=_vjp_definition,
-    native={"cpu": _vjp_native},
+    native={("cpu", "cpu"): _vjp_native},
     # dk has k_hat's shape; the kernel takes checkpoints, ct and ct_final whole.
     whole=lambda present: tuple(i for i in (0, 4, 5, 6) if present[i] and (i > 0 or present[1])),
     frame_dims=_FRAME_DIMS,
