@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cssm_kernels import _native
+from cssm_kernels import _native, _triton
 
 # Implementations that are plain JAX and need no native library.
 _PORTABLE = ("xla", "sequential")
@@ -15,12 +15,14 @@ def check_implementation(implementation: Any, available: tuple[str, ...]) -> Non
 
     Raises:
       ValueError: unknown name.
-      ImportError: the native library is wanted and missing.
+      ImportError: the native library, or jax-triton, is wanted and missing.
     """
     if implementation is not None and implementation not in available:
         names = ", ".join(repr(name) for name in available)
         raise ValueError(
             f"implementation is {implementation!r}; expected None (the best for the platform) or one of {names}"
         )
+    if implementation == "triton":
+        _triton.load()
     if implementation not in _PORTABLE:
         _native.load()

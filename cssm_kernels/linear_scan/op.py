@@ -12,7 +12,7 @@ from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import align, full_shape, state_dtype, state_shape
 from cssm_kernels.linear_scan import reference, rules
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 
 
 @overload
@@ -62,7 +62,7 @@ def linear_scan(
     sequences. With `reverse` time runs from T to 1: h_t = a_t h_{t+1} + x_t, from h_{T+1} = h0.
 
     On CPU it runs as one fused native kernel, forward and backward, that reads each operand once, in place, whatever the
-    axis. It differentiates to any order in both modes, and works under jit, vmap, remat, shard_map, sharded jit (along any
+    axis; on CUDA as Triton kernels, where jax-triton is installed. It differentiates to any order in both modes, and works under jit, vmap, remat, shard_map, sharded jit (along any
     axis but time) and jax.export.
 
     Args:
@@ -75,8 +75,8 @@ def linear_scan(
       reverse: run backwards in time.
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of the result's rank, broadcast to it.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
-      implementation: None for the best on the platform, or "cpu" (native), "xla" (`lax.associative_scan`), "sequential"
-        (`lax.scan`). A named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA), "xla" (`lax.associative_scan`),
+        "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
       h, of the shape that a and x broadcast to and x's dtype; with `return_final` the pair (h, final), final having h0's
@@ -86,7 +86,7 @@ def linear_scan(
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's.
       ValueError: shapes that do not broadcast, axis out of range, unknown implementation, or one that does not run on the
         platform compiled for.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
 
     Source: Blelloch, "Prefix sums and their applications" (1990), for the parallel form this replaces; the backward
     recurrence is in Martin and Cundy, "Parallelizing linear recurrent neural nets over sequence length" (2018).

@@ -17,7 +17,7 @@ from jax.interpreters import ad
 
 from cssm_kernels._layout import full_shape, state_dtype, state_shape, sum_to
 from cssm_kernels._primitive import RecurrencePrimitive
-from cssm_kernels.linear_scan import cpu, reference
+from cssm_kernels.linear_scan import cpu, reference, triton
 
 
 def _scan_results(a, x, h0, reset, *, axis, **_):
@@ -33,9 +33,17 @@ def _scan_native(a, x, h0, reset, *, axis, reverse):
     return cpu.forward(a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis))
 
 
+def _scan_triton(a, x, h0, reset, *, axis, reverse):
+    return triton.forward(a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis))
+
+
 # (a, x, h0?, reset?) -> (h, final)
 scan = RecurrencePrimitive(
-    "linear_scan", results=_scan_results, definition=_scan_definition, native={("cpu", "cpu"): _scan_native}
+    "linear_scan", 
+    results=_scan_results,
+    definition=_scan_definition,
+    native={("cpu", "cpu"): _scan_native, ("cuda", "triton"): _scan_triton},
+
 )
 
 
@@ -53,9 +61,17 @@ def _tangent_definition(a, h, h0, reset, da, dx, dh0, *, axis, reverse, implemen
     return scan(a, u, dh0, reset, axis=axis, reverse=reverse, implementation=implementation)
 
 
+def _tangent_triton(*operands, axis, reverse):
+    return triton.tangent(*operands, axis=axis, reverse=reverse, results=_tangent_results(*operands, axis=axis))
+
+
 # (a, h, h0?, reset?, da?, dx?, dh0?) -> (dh, dfinal); linear in the last three
 tangent = RecurrencePrimitive(
-    "linear_scan_tangent", results=_tangent_results, definition=_tangent_definition, native={}
+    "linear_scan_tangent", 
+    results=_tangent_results,
+    definition=_tangent_definition,
+    native={("cuda", "triton"): _tangent_triton},
+
 )
 
 
@@ -92,12 +108,16 @@ def _vjp_native(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0):
     return cpu.backward(a, h, h0, reset, ct, ct_final, axis=axis, reverse=reverse, wants_dh0=wants_dh0, results=results)
 
 
+def _vjp_triton(*operands, **params):
+    return triton.backward(*operands, **params, results=_vjp_results(*operands, **params))
+
+
 # (a, h?, h0?, reset?, ct?, ct_final?) -> (da?, dx, dh0?); da is wanted if h is given; dx has the full shape
 vjp = RecurrencePrimitive(
     "linear_scan_vjp",
     results=_vjp_results,
     definition=_vjp_definition,
-    native={("cpu", "cpu"): _vjp_native},
+    native={("cpu", "cpu"): _vjp_native, ("cuda", "triton"): _vjp_triton},
     # da has a's shape; the kernel takes h, ct and ct_final whole.
     whole=lambda present: tuple(i for i in (0, 1, 4, 5) if present[i] and (i > 0 or present[1])),
 )

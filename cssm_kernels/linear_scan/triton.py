@@ -1,0 +1,160 @@
+"""Launches of the Triton kernels: how a recurrence is laid out on a GPU. The kernels are in `triton_kernels.py`.
+
+Wide (many lanes): each program takes a tile of lanes through all of time, one kernel, every operand read once. Long (few lanes,
+much time): time is cut into chunks. A first kernel finds each chunk's map of the state, s -> p s + f; their recurrence, a short
+scan, gives every chunk the state it starts from; then the kernel of the wide case runs on all chunks at once. The operands that
+the maps depend on are read twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from cssm_kernels._layout import state_dtype, state_shape
+from cssm_kernels._triton import ABSENT, Lanes, lanes_of, triton_call
+
+_WARPS = 2
+_THREADS = 32 * _WARPS
+# Threads that keep a large GPU busy: 128 on each of 132 multiprocessors.
+_BUSY_THREADS = 16 * 1024
+# The fewest steps worth a chunk of their own, and the most rows of a tile that each thread takes.
+_SHORTEST_CHUNK = 64
+_MOST_ROWS = 8
+# Loads a thread issues before it uses the first of them, to cover the latency of memory.
+_LOADS_AHEAD = 8
+
+
+def forward(a, x, h0, reset, *, axis, reverse, results):
+    """(h, final)"""
+    shape, _ = results[0]
+    chunk = _chunk(shape, axis)
+    carries = None
+    if chunk < shape[axis]:
+        maps = _chunk_maps(a, x, reset, shape, x.dtype, axis=axis, reverse=reverse, adjoint=False)
+        carries = _chained(*maps, h0, axis=axis, reverse=False)
+    operands = dict(a=a, x=x, h0=h0, reset=reset, da=None, h=None, h0_before=None, carries=carries)
+    return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, chunk, REVERSE=reverse)
+
+
+def tangent(a, h, h0, reset, da, dx, dh0, *, axis, reverse, results):
+    """(dh, dfinal); None where the definition serves: without da it is a scan, and chunks are worth a pass of their own."""
+    shape, _ = results[0]
+    if da is None or dx is None or dx.shape != shape or _chunk(shape, axis) < shape[axis]:
+        return None
+    operands = dict(a=a, x=dx, h0=dh0, reset=reset, da=da, h=h, h0_before=h0, carries=None)
+    return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, shape[axis], REVERSE=reverse)
+
+
+def backward(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, results):
+    """(da?, dx, dh0?); da where there is h."""
+    shape, dtype = results[0 if h is None else 1]
+    chunk = _chunk(shape, axis)
+    carries = None
+    if chunk < shape[axis]:
+        maps = _chunk_maps(a, ct, reset, shape, dtype, axis=axis, reverse=reverse, adjoint=True)
+        carries = _chained(*maps, ct_final, axis=axis, reverse=True)
+    operands = dict(a=a, h=h, h0=h0, reset=reset, ct=ct, ct_final=ct_final, carries=carries)
+    outs = dict(dx=(shape, dtype), dh0=(state_shape(shape, axis), state_dtype(dtype)))
+    if h is not None:
+        outs["da"] = (a.shape, state_dtype(dtype))
+    dx, dh0, *da = _launch("vjp", operands, outs, shape, axis, chunk, REVERSE=reverse)
+    grads = [(part[0] if part.shape[0] == 1 else jnp.sum(part, 0)).astype(a.dtype) for part in da]
+    return [*grads, dx, dh0] if wants_dh0 else [*grads, dx]
+
+
+def _chunk_maps(a, x, reset, shape, dtype, *, axis, reverse, adjoint) -> list[Array]:
+    """(products, finals): a state for each chunk, in the order of the recurrence along `axis`."""
+    chunk = _chunk(shape, axis)
+    maps = (*shape[:axis], math.ceil(shape[axis] / chunk), *shape[axis + 1 :])
+    outs = dict(product=(maps, state_dtype(dtype)), final=(maps, state_dtype(dtype)))
+    operands = dict(a=a, x=x, reset=reset)
+    return _launch("chunk_maps", operands, outs, shape, axis, chunk, REVERSE=reverse, ADJOINT=adjoint)
+
+
+def _chained(products, finals, start, *, axis, reverse) -> Array:
+    """The state after each chunk."""
+    results = [(finals.shape, finals.dtype), (state_shape(finals.shape, axis), finals.dtype)]
+    operands = dict(a=products, x=finals, h0=start, reset=None, da=None, h=None, h0_before=None, carries=None)
+    outs = dict(out=results[0], final=results[1])
+    return _launch("scan", operands, outs, finals.shape, axis, finals.shape[axis], REVERSE=reverse)[0]
+
+
+def _chunk(shape, axis) -> int:
+    """Steps in a chunk: all of them where the lanes alone keep the GPU busy."""
+    steps = shape[axis]
+    lanes = math.prod(shape) // steps
+    chunks = min(_BUSY_THREADS // max(lanes, 1), steps // _SHORTEST_CHUNK)
+    return steps if chunks < 2 else math.ceil(steps / chunks)
+
+
+def _launch(kernel, operands: dict[str, Array | None], results: dict[str, Any], shape, axis, chunk, **constants):
+    """Run a kernel over every lane and chunk. Each operand and result comes with its strides, under its name in capitals."""
+    from cssm_kernels.linear_scan import triton_kernels
+
+    import triton.language as tl
+
+    a, dtype = operands["a"], next(iter(results.values()))[1]
+    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+    double = state_dtype(dtype) in (jnp.float64, jnp.complex128)
+    gate = a.shape if "da" in results else None
+    arrays = {**{k: None if v is None else v.shape for k, v in operands.items()}, **{k: v[0] for k, v in results.items()}}
+    lanes = lanes_of(shape, axis, list(arrays.values()), gate)
+    rows, columns, ahead = _tile(lanes, jnp.dtype(dtype).itemsize)
+    column_blocks, row_blocks = math.ceil(lanes.kept_count / columns), math.ceil(lanes.reduced_count / rows)
+    chunks = math.ceil(shape[axis] / chunk)
+    if gate is not None:
+        partials = row_blocks * (chunks if gate[axis] == 1 else 1)
+        constants["DA_SIZE"] = math.prod(gate)
+        results = {**results, "da": ((partials, *gate), results["da"][1])}
+    strides = {name.upper(): s and tuple(s) for name, s in zip(arrays, lanes.strides)}
+    if kernel == "chunk_maps":
+        strides["CARRIES"] = strides.pop("FINAL")
+        del strides["PRODUCT"]
+    if kernel == "vjp":
+        strides.setdefault("DA", None)
+        constants.setdefault("DA_SIZE", 0)
+        if "da" not in results:
+            constants["da"] = None
+    return triton_call(
+        getattr(triton_kernels, kernel),
+        [ABSENT if v is None else v for v in operands.values()],
+        list(results.values()),
+        programs=column_blocks * row_blocks * chunks,
+        num_warps=_WARPS,
+        name=f"cssm_linear_scan_{kernel}",
+        STEPS=shape[axis],
+        CHUNK=chunk,
+        KEPT=lanes.kept,
+        REDUCED=lanes.reduced,
+        PARTS=2 if is_complex else 1,
+        STATE=tl.float64 if double else tl.float32,
+        ROWS=rows,
+        COLUMNS=columns,
+        UNROLL=ahead,
+        **strides,
+        **constants,
+    )
+
+
+def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int, int]:
+    """(rows, columns, steps loaded ahead)"""
+    total = lanes.kept_count * lanes.reduced_count
+    # 16 bytes of neighbouring lanes a thread, less if that would leave threads idle.
+    wide = max(16 // itemsize, 1) if total * itemsize >= 16 * _BUSY_THREADS else max(8 // itemsize, 1)
+    tile = _THREADS * wide
+    if all(s is None or s.reduced[-1] in (0, 1) for s in lanes.strides) and lanes.reduced_count > 1:
+        rows = min(tile, _power_of_two(lanes.reduced_count))  # the reduced lanes are the neighbours
+        columns = max(1, tile // rows)
+        return rows, columns, _LOADS_AHEAD
+    columns = min(tile, _power_of_two(lanes.kept_count))
+    rows = min(_power_of_two(lanes.reduced_count), max(_MOST_ROWS, tile // columns))
+    return rows, columns, max(1, min(_LOADS_AHEAD, _LOADS_AHEAD * tile // (rows * columns)))
+
+
+def _power_of_two(n: int) -> int:
+    """The least one that is at least n."""
+    return 1 << (n - 1).bit_length()

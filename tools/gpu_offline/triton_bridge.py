@@ -1,0 +1,95 @@
+"""Runs the Triton kernels on CPU: the PTX that a GPU would get, taken out of the program compiled for one, interpreted.
+
+`installed(capability)` lets implementation="triton" run on platform cpu. Results are filled with NaN before each launch, every
+launch must be free of races, and what it loads and stores is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax_triton.triton_lib as triton_lib
+import numpy as np
+from jax.interpreters import mlir
+
+from cssm_kernels.linear_scan import rules
+from tools.gpu_offline.custom_call import TritonCall, triton_calls
+from tools import ptxsim
+
+# Two pointers that jaxlib appends to every kernel's arguments.
+_SCRATCH = 2
+_modules: dict[str, Any] = {}
+_lock = threading.Lock()
+launches: list[tuple[TritonCall, Any]] = []
+
+
+@contextlib.contextmanager
+def installed(capability: int, monkeypatch: Any) -> Iterator[None]:
+    """Programs traced inside are compiled for a GPU of this compute capability and interpreted."""
+    monkeypatch.setenv("CSSM_KERNELS_COMPUTE_CAPABILITY", str(capability))
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+def reports() -> list[tuple[str, Any]]:
+    """(kernel, ptxsim.Report) of the launches since the last call."""
+    with _lock:
+        done = [(call.name, report) for call, report in launches]
+        launches.clear()
+    return done
+
+
+def run(call: TritonCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> Any:
+    """Launch a kernel on arrays; the outputs are written. Returns the ptxsim.Report."""
+    with _lock:
+        module = _modules.get(call.ptx) or _modules.setdefault(call.ptx, ptxsim.parse(call.ptx))
+    kernel = module.kernels[call.name]
+    memory = ptxsim.GlobalMemory()
+    addresses = iter(
+        [memory.map(array, writable=False) for array in inputs] + [memory.map(array, writable=True) for array in outputs]
+    )
+    arguments = [next(addresses) if value is None else value for value in call.parameters]
+    assert len(kernel.params) == len(arguments) + _SCRATCH, "jaxlib passes exactly two scratch pointers more"
+    report = ptxsim.launch(
+        kernel,
+        grid=call.grid,
+        block=(32 * call.warps, 1, 1),
+        args=[*arguments, *[0] * _SCRATCH],
+        memory=memory,
+        dynamic_shared=call.shared_bytes,
+    )
+    report.check()
+    with _lock:
+        launches.append((call, report))
+    return report
+
+
+def _interpret(call: TritonCall, types: Any, *inputs: Any) -> list[np.ndarray]:
+    outputs = []
+    for type_ in types:
+        out = np.empty(type_.shape, type_.dtype)
+        out.view(np.uint8).reshape(-1)[:] = 0xFF  # a NaN in every floating-point type
+        outputs.append(out)
+    run(call, [np.array(x, order="C") for x in inputs], outputs)
+    return outputs
+
+
+def _lower_on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
+    types = params["out_shapes"]
+    bind = functools.partial(triton_lib.triton_kernel_call_p.bind, **params)
+    avals = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in ctx.avals_in]
+    lowered = jax.jit(lambda *a: bind(*a)).trace(*avals).lower(lowering_platforms=("cuda",))
+    (call,) = triton_calls(lowered.compiler_ir("stablehlo"))
+    run_it = functools.partial(_interpret, call, types)
+    return mlir.lower_fun(lambda *a: jax.pure_callback(run_it, list(types), *a), multiple_results=True)(ctx, *args)
+
+
+mlir.register_lowering(triton_lib.triton_kernel_call_p, _lower_on_cpu, platform="cpu")
+for _primitive in (rules.scan, rules.tangent, rules.vjp):
+    _primitive.register_native("cpu", "triton", _primitive.native["cuda"]["triton"])
