@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +16,9 @@ from jax import Array
 
 # In place of an operand that is absent: jax-triton's arguments are positional, and this one becomes an unused scalar.
 ABSENT = 0
-# PTX for this capability runs on all later GPUs; it is used where the program is compiled with no GPU at hand.
 _OLDEST_CAPABILITY = 80
+# Triton's own choice is the newest its assembler knows, which jax's may not. 8.7 is the first with every GPU served.
+_PTX_VERSION = 87
 _WORKING = "jax 0.10 with jax-triton 0.3, or jax 0.11 with jax-triton 0.4.1"
 
 
@@ -75,7 +77,8 @@ def broken_pairing(jax_version: str, jax_triton_version: str) -> str | None:
 def compute_capability() -> int | None:
     """10 x major + minor of the GPU to compile for, or None for the one at hand, which jax-triton asks.
 
-    CSSM_KERNELS_COMPUTE_CAPABILITY names one, e.g. for a program to be exported; with none at hand it is the oldest served.
+    CSSM_KERNELS_COMPUTE_CAPABILITY names one, as for a program to be exported: a kernel runs on GPUs of its capability's major
+    number only. With no GPU at hand and none named it is the oldest served, with a warning.
     """
     named = os.environ.get("CSSM_KERNELS_COMPUTE_CAPABILITY")
     if named is not None:
@@ -85,7 +88,14 @@ def compute_capability() -> int | None:
                 f"{_OLDEST_CAPABILITY}"
             )
         return int(named)
-    return None if jax.default_backend() == "gpu" else _OLDEST_CAPABILITY
+    if jax.default_backend() == "gpu":
+        return None
+    warnings.warn(
+        f"no GPU at hand to compile Triton kernels for: compute capability {_OLDEST_CAPABILITY} is assumed; set "
+        f"CSSM_KERNELS_COMPUTE_CAPABILITY to name another",
+        stacklevel=2,
+    )
+    return _OLDEST_CAPABILITY
 
 
 def triton_call(
@@ -101,18 +111,17 @@ def triton_call(
     """Launch `kernel(*operands, *results, **constants)` as `programs` programs of `num_warps` warps."""
     jax_triton = load()
     types = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]
-    outs = jax_triton.triton_call(
-        *operands,
-        kernel=kernel,
-        grid=(programs,),
-        num_warps=num_warps,
-        num_stages=1,
-        compute_capability=compute_capability(),
-        enable_fp_fusion=True,  # its default differs between versions of Triton
-        name=name,
-        **{"out_type" if _minor("jax-triton") >= (0, 4) else "out_shape": types},
-        **constants,
-    )
+    capability = compute_capability()
+    launch = dict(kernel=kernel, grid=(programs,), num_warps=num_warps, num_stages=1, name=name, **constants)
+    options = dict(enable_fp_fusion=False, ptx_version=_PTX_VERSION)  # see values.py
+    if _minor("jax-triton") >= (0, 4):
+        outs = jax_triton.triton_call(
+            *operands, out_type=types, compute_capability=capability, backend_options=options, **launch
+        )
+    else:
+        from cssm_kernels._triton.jax_triton_0_3 import call
+
+        outs = call(operands, types, capability, options, launch)
     return list(outs)
 
 

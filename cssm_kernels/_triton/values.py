@@ -1,5 +1,8 @@
 """Numbers in Triton kernels, real or complex, as tuples of parts, and where they lie.
 
+Sums are fused with products where `tl.fma` says so and nowhere else: were the compiler to choose, lanes that add up the same
+numbers could round differently, and the bits of a sum would depend on which of them stores it.
+
 Memory holds complex numbers as (re, im) pairs. `PARTS` is 1 for real, 2 for complex. Offsets and strides count numbers.
 """
 
@@ -69,7 +72,7 @@ def multiply(a, b):
     if len(a) == 1:
         return (a[0] * b[0],)
     else:
-        return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+        return tl.fma(a[0], b[0], -(a[1] * b[1])), tl.fma(a[0], b[1], a[1] * b[0])
 
 
 @triton.jit

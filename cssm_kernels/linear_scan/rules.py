@@ -17,6 +17,7 @@ from jax.interpreters import ad
 
 from cssm_kernels._layout import full_shape, state_dtype, state_shape, sum_to
 from cssm_kernels._primitive import RecurrencePrimitive
+from cssm_kernels._triton import available
 from cssm_kernels.linear_scan import cpu, reference, triton
 
 
@@ -33,8 +34,8 @@ def _scan_native(a, x, h0, reset, *, axis, reverse):
     return cpu.forward(a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis))
 
 
-def _scan_triton(a, x, h0, reset, *, axis, reverse):
-    return triton.forward(a, x, h0, reset, axis=axis, reverse=reverse, results=_scan_results(a, x, h0, reset, axis=axis))
+def _scan_triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_scan_results(*operands, **params)) if available() else None
 
 
 # (a, x, h0?, reset?) -> (h, final)
@@ -61,8 +62,14 @@ def _tangent_definition(a, h, h0, reset, da, dx, dh0, *, axis, reverse, implemen
     return scan(a, u, dh0, reset, axis=axis, reverse=reverse, implementation=implementation)
 
 
-def _tangent_triton(*operands, axis, reverse):
-    return triton.tangent(*operands, axis=axis, reverse=reverse, results=_tangent_results(*operands, axis=axis))
+def _tangent_triton(*operands, axis, **params):
+    if not available():
+        return None
+    results = _tangent_results(*operands, axis=axis)
+    *_, da, dx, _ = operands
+    if triton.tangent_is_fused(results[0][0], axis, da, dx):
+        return triton.tangent(*operands, axis=axis, **params, results=results)
+    return _tangent_definition(*operands, axis=axis, **params, implementation="triton")
 
 
 # (a, h, h0?, reset?, da?, dx?, dh0?) -> (dh, dfinal); linear in the last three
@@ -109,7 +116,7 @@ def _vjp_native(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0):
 
 
 def _vjp_triton(*operands, **params):
-    return triton.backward(*operands, **params, results=_vjp_results(*operands, **params))
+    return triton.backward(*operands, **params, results=_vjp_results(*operands, **params)) if available() else None
 
 
 # (a, h?, h0?, reset?, ct?, ct_final?) -> (da?, dx, dh0?); da is wanted if h is given; dx has the full shape

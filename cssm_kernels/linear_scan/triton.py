@@ -24,8 +24,10 @@ _BUSY_THREADS = 16 * 1024
 # The fewest steps worth a chunk of their own, and the most rows of a tile that each thread takes.
 _SHORTEST_CHUNK = 64
 _MOST_ROWS = 8
+# Neighbouring lanes a thread takes at most: more of a narrow type would need more registers than there are.
+_MOST_LANES = 4
 # Loads a thread issues before it uses the first of them, to cover the latency of memory.
-_LOADS_AHEAD = 8
+_LOADS_AHEAD = 6
 
 
 def forward(a, x, h0, reset, *, axis, reverse, results):
@@ -40,11 +42,14 @@ def forward(a, x, h0, reset, *, axis, reverse, results):
     return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, chunk, REVERSE=reverse)
 
 
+def tangent_is_fused(shape, axis, da, dx) -> bool:
+    """Whether `tangent` serves: without da the tangent is a scan, and chunks are worth a pass of their own before it."""
+    return da is not None and dx is not None and dx.shape == shape and _chunk(shape, axis) == shape[axis]
+
+
 def tangent(a, h, h0, reset, da, dx, dh0, *, axis, reverse, results):
-    """(dh, dfinal); None where the definition serves: without da it is a scan, and chunks are worth a pass of their own."""
+    """(dh, dfinal)"""
     shape, _ = results[0]
-    if da is None or dx is None or dx.shape != shape or _chunk(shape, axis) < shape[axis]:
-        return None
     operands = dict(a=a, x=dx, h0=dh0, reset=reset, da=da, h=h, h0_before=h0, carries=None)
     return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, shape[axis], REVERSE=reverse)
 
@@ -144,7 +149,8 @@ def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int, int]:
     """(rows, columns, steps loaded ahead)"""
     total = lanes.kept_count * lanes.reduced_count
     # 16 bytes of neighbouring lanes a thread, less if that would leave threads idle.
-    wide = max(16 // itemsize, 1) if total * itemsize >= 16 * _BUSY_THREADS else max(8 // itemsize, 1)
+    wide = 16 if total * itemsize >= 16 * _BUSY_THREADS else 8
+    wide = min(max(wide // itemsize, 1), _MOST_LANES)
     tile = _THREADS * wide
     if all(s is None or s.reduced[-1] in (0, 1) for s in lanes.strides) and lanes.reduced_count > 1:
         rows = min(tile, _power_of_two(lanes.reduced_count))  # the reduced lanes are the neighbours

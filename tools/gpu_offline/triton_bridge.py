@@ -1,22 +1,21 @@
 """Runs the Triton kernels on CPU: the PTX that a GPU would get, taken out of the program compiled for one, interpreted.
 
-`installed(capability)` lets implementation="triton" run on platform cpu. Results are filled with NaN before each launch, every
-launch must be free of races, and what it loads and stores is counted.
+Importing this lets implementation="triton" run on platform cpu, compiled for CSSM_KERNELS_COMPUTE_CAPABILITY. Results are filled
+with NaN before each launch, every launch must be free of races, and what it loads and stores is counted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax_triton.triton_lib as triton_lib
 import numpy as np
 from jax.interpreters import mlir
 
+from cssm_kernels._triton.jax_triton_0_3 import call_p
 from cssm_kernels.linear_scan import rules
 from tools.gpu_offline.custom_call import TritonCall, triton_calls
 from tools import ptxsim
@@ -25,28 +24,18 @@ from tools import ptxsim
 _SCRATCH = 2
 _modules: dict[str, Any] = {}
 _lock = threading.Lock()
-launches: list[tuple[TritonCall, Any]] = []
+_launches: list[tuple[TritonCall, ptxsim.Report]] = []
 
 
-@contextlib.contextmanager
-def installed(capability: int, monkeypatch: Any) -> Iterator[None]:
-    """Programs traced inside are compiled for a GPU of this compute capability and interpreted."""
-    monkeypatch.setenv("CSSM_KERNELS_COMPUTE_CAPABILITY", str(capability))
-    jax.clear_caches()
-    yield
-    jax.clear_caches()
+def launches_of(function: Callable[..., Any], *args: Any) -> list[tuple[str, ptxsim.Report]]:
+    """(kernel, what it did) of each launch of `function(*args)`, in order."""
+    _launches.clear()
+    jax.block_until_ready(function(*args))
+    return [(call.name, report) for call, report in _launches]
 
 
-def reports() -> list[tuple[str, Any]]:
-    """(kernel, ptxsim.Report) of the launches since the last call."""
-    with _lock:
-        done = [(call.name, report) for call, report in launches]
-        launches.clear()
-    return done
-
-
-def run(call: TritonCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> Any:
-    """Launch a kernel on arrays; the outputs are written. Returns the ptxsim.Report."""
+def run(call: TritonCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> ptxsim.Report:
+    """Launch a kernel on arrays; the outputs are written."""
     with _lock:
         module = _modules.get(call.ptx) or _modules.setdefault(call.ptx, ptxsim.parse(call.ptx))
     kernel = module.kernels[call.name]
@@ -66,7 +55,7 @@ def run(call: TritonCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -
     )
     report.check()
     with _lock:
-        launches.append((call, report))
+        _launches.append((call, report))
     return report
 
 
@@ -82,7 +71,7 @@ def _interpret(call: TritonCall, types: Any, *inputs: Any) -> list[np.ndarray]:
 
 def _lower_on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
     types = params["out_shapes"]
-    bind = functools.partial(triton_lib.triton_kernel_call_p.bind, **params)
+    bind = functools.partial(call_p.bind, **params)
     avals = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in ctx.avals_in]
     lowered = jax.jit(lambda *a: bind(*a)).trace(*avals).lower(lowering_platforms=("cuda",))
     (call,) = triton_calls(lowered.compiler_ir("stablehlo"))
@@ -90,6 +79,6 @@ def _lower_on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
     return mlir.lower_fun(lambda *a: jax.pure_callback(run_it, list(types), *a), multiple_results=True)(ctx, *args)
 
 
-mlir.register_lowering(triton_lib.triton_kernel_call_p, _lower_on_cpu, platform="cpu")
+mlir.register_lowering(call_p, _lower_on_cpu, platform="cpu")
 for _primitive in (rules.scan, rules.tangent, rules.vjp):
     _primitive.register_native("cpu", "triton", _primitive.native["cuda"]["triton"])
