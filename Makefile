@@ -1,5 +1,6 @@
 # make bench   the mechanism-validation suite: results/mechanism/
-# make test    lint, types and the whole test suite
+# make test    lint, types and the test suite
+# make test-gpu-offline   the GPU kernels, proved without a GPU (Python 3.11)
 # Each sets up .venv the first time; PYTHON names the interpreter (3.11, 3.12 or 3.13).
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -name '*.cc'
 BENCH_ARGS ?= --quick
 TEST_ARGS ?=
 
-.PHONY: bench bench-kernels test pytest lint format sanitize docs clean
+.PHONY: bench bench-kernels gpu-report test pytest test-gpu-offline lint format sanitize docs clean
 
 bench: $(VENV)/.bench
 	$(PY) -m benchmarks.mechanism $(BENCH_ARGS)
@@ -19,7 +20,14 @@ bench-kernels: $(VENV)/.bench
 test: lint pytest
 
 pytest: $(VENV)/.test
-	$(PY) -m pytest -n 2 $(TEST_ARGS)
+	$(PY) -m pytest -n 2 --ignore=tests/gpu_offline $(TEST_ARGS)
+
+test-gpu-offline: $(VENV)/.gpu-test
+	$(PY) -m pytest -n 2 tests/gpu_offline $(TEST_ARGS)
+
+# What XLA compiles for H100, H200 and B200, and what our kernels move there: docs/gpu-report.md
+gpu-report: $(VENV)/.gpu-test
+	$(PY) -m benchmarks.gpu_report docs/gpu-report.md
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
@@ -52,6 +60,10 @@ $(VENV)/.bench: $(VENV)/bin/python $(SOURCES)
 $(VENV)/.test: $(VENV)/bin/python $(SOURCES)
 	$(PY) -m pip install --quiet -e '.[test]'
 	touch $@ $(VENV)/.bench
+
+$(VENV)/.gpu-test: $(VENV)/.test
+	$(PY) -m pip install --quiet -e '.[gpu-test]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build results cssm_kernels/*.so *.egg-info

@@ -22,8 +22,11 @@ _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "call
 
 @dataclass(frozen=True)
 class Compiled:
-    """Attributes: kernels: instructions that launch, by opcode or custom-call target; accessed_bytes: by XLA's analysis, which
-    does not see into custom calls; temp_bytes: memory besides operands and results."""
+    """What XLA made of a program.
+
+    Attributes: kernels: instructions that launch, by opcode or custom-call target; accessed_bytes: by XLA's analysis, which
+    does not see into custom calls; temp_bytes: memory besides operands and results.
+    """
 
     kernels: Counter[str]
     accessed_bytes: float
@@ -51,7 +54,9 @@ def _topology(gpu: Gpu) -> Any:
 
 def _kernels(text: str) -> Counter[str]:
     """Counted over the computations that are run themselves, not those inside fusions and reductions."""
-    inner = set(re.findall(r"(?:calls|to_apply)=%([\w.-]+)", text)) - set(re.findall(r" call\(.*?to_apply=%([\w.-]+)", text))
+    inner = set(re.findall(r"(?:calls|to_apply)=%([\w.-]+)", text)) - set(
+        re.findall(r" call\(.*?to_apply=%([\w.-]+)", text)
+    )
     counts: Counter[str] = Counter()
     for name, body in re.findall(r"^(?:ENTRY )?%([\w.-]+) \(.*?\{\n(.*?)^\}", text, re.M | re.S):
         if name in inner:

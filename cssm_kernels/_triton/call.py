@@ -77,8 +77,8 @@ def broken_pairing(jax_version: str, jax_triton_version: str) -> str | None:
 def compute_capability() -> int | None:
     """10 x major + minor of the GPU to compile for, or None for the one at hand, which jax-triton asks.
 
-    CSSM_KERNELS_COMPUTE_CAPABILITY names one, as for a program to be exported: a kernel runs on GPUs of its capability's major
-    number only. With no GPU at hand and none named it is the oldest served, with a warning.
+    CSSM_KERNELS_COMPUTE_CAPABILITY names one, as for a program to be exported: a kernel runs on GPUs of its capability's
+    major number only. With no GPU at hand and none named it is the oldest served, with a warning.
     """
     named = os.environ.get("CSSM_KERNELS_COMPUTE_CAPABILITY")
     if named is not None:

@@ -18,7 +18,11 @@ call_p.def_abstract_eval(lambda *_, out_shapes, **__: [ShapedArray(out.shape, ou
 
 
 def call(
-    operands: Sequence[Any], types: list[jax.ShapeDtypeStruct], capability: int | None, options: dict[str, Any], launch: Any
+    operands: Sequence[Any],
+    types: list[jax.ShapeDtypeStruct],
+    capability: int | None,
+    options: dict[str, Any],
+    launch: Any,
 ) -> list[jax.Array]:
     """`triton_call` of `launch`, compiled with `options`."""
     make = functools.partial(

@@ -1,7 +1,7 @@
 """Aligned operands as Triton kernels see them: lanes, each a recurrence of its own, and strides.
 
-A lane has two indices: one over the dimensions `kept` by a gate's gradient, one over those it is `reduced` over. Neighbouring
-dimensions that every operand steps through evenly are merged, so that the usual layouts become one dimension.
+A lane has two indices: one over the dimensions `kept` by a gate's gradient, one over those it is `reduced` over.
+Neighbouring dimensions that every operand steps through evenly are merged: the usual layouts become one dimension.
 """
 
 from __future__ import annotations

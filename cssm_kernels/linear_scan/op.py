@@ -62,8 +62,8 @@ def linear_scan(
     sequences. With `reverse` time runs from T to 1: h_t = a_t h_{t+1} + x_t, from h_{T+1} = h0.
 
     On CPU it runs as one fused native kernel, forward and backward, that reads each operand once, in place, whatever the
-    axis; on CUDA as Triton kernels, where jax-triton is installed. It differentiates to any order in both modes, and works under jit, vmap, remat, shard_map, sharded jit (along any
-    axis but time) and jax.export.
+    axis; on CUDA as Triton kernels, where jax-triton is installed. It differentiates to any order in both modes, and works
+    under jit, vmap, remat, shard_map, sharded jit (along any axis but time) and jax.export.
 
     Args:
       a: transitions. Its shape broadcasts with x's by NumPy's rules; a broadcast `a` (constant in time, shared by a batch

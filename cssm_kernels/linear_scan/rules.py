@@ -40,11 +40,10 @@ def _scan_triton(*operands, **params):
 
 # (a, x, h0?, reset?) -> (h, final)
 scan = RecurrencePrimitive(
-    "linear_scan", 
+    "linear_scan",
     results=_scan_results,
     definition=_scan_definition,
     native={("cpu", "cpu"): _scan_native, ("cuda", "triton"): _scan_triton},
-
 )
 
 
@@ -74,11 +73,10 @@ def _tangent_triton(*operands, axis, **params):
 
 # (a, h, h0?, reset?, da?, dx?, dh0?) -> (dh, dfinal); linear in the last three
 tangent = RecurrencePrimitive(
-    "linear_scan_tangent", 
+    "linear_scan_tangent",
     results=_tangent_results,
     definition=_tangent_definition,
     native={("cuda", "triton"): _tangent_triton},
-
 )
 
 

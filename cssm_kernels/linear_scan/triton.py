@@ -1,9 +1,9 @@
 """Launches of the Triton kernels: how a recurrence is laid out on a GPU. The kernels are in `triton_kernels.py`.
 
-Wide (many lanes): each program takes a tile of lanes through all of time, one kernel, every operand read once. Long (few lanes,
-much time): time is cut into chunks. A first kernel finds each chunk's map of the state, s -> p s + f; their recurrence, a short
-scan, gives every chunk the state it starts from; then the kernel of the wide case runs on all chunks at once. The operands that
-the maps depend on are read twice.
+Wide (many lanes): each program takes a tile of lanes through all of time, one kernel, every operand read once. Long (few
+lanes, much time): time is cut into chunks. A first kernel finds each chunk's map of the state, s -> p s + f; their
+recurrence, a short scan, gives every chunk the state it starts from; then the kernel of the wide case runs on all chunks
+at once. The operands that the maps depend on are read twice.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _SHORTEST_CHUNK = 64
 _MOST_ROWS = 8
 # Neighbouring lanes a thread takes at most: more of a narrow type would need more registers than there are.
 _MOST_LANES = 4
-# Loads a thread issues before it uses the first of them, to cover the latency of memory.
-_LOADS_AHEAD = 6
+# Loads a thread issues before it uses the first of them, to cover the latency of memory: over all operands, and of one.
+_LOADS_AHEAD = 16
+_MOST_STEPS_AHEAD = 8
 
 
 def forward(a, x, h0, reset, *, axis, reverse, results):
@@ -64,11 +65,13 @@ def backward(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, results
         carries = _chained(*maps, ct_final, axis=axis, reverse=True)
     operands = dict(a=a, h=h, h0=h0, reset=reset, ct=ct, ct_final=ct_final, carries=carries)
     outs = dict(dx=(shape, dtype), dh0=(state_shape(shape, axis), state_dtype(dtype)))
-    if h is not None:
-        outs["da"] = (a.shape, state_dtype(dtype))
-    dx, dh0, *da = _launch("vjp", operands, outs, shape, axis, chunk, REVERSE=reverse)
-    grads = [(part[0] if part.shape[0] == 1 else jnp.sum(part, 0)).astype(a.dtype) for part in da]
-    return [*grads, dx, dh0] if wants_dh0 else [*grads, dx]
+    if h is None:
+        dx, dh0 = _launch("vjp", operands, outs, shape, axis, chunk, REVERSE=reverse, da=None, DA=None, DA_SIZE=0)
+        return [dx, dh0] if wants_dh0 else [dx]
+    outs["da"] = (a.shape, state_dtype(dtype))
+    dx, dh0, da = _launch("vjp", operands, outs, shape, axis, chunk, REVERSE=reverse, DA_SIZE=a.size)
+    da = (da[0] if da.shape[0] == 1 else jnp.sum(da, 0)).astype(a.dtype)
+    return [da, dx, dh0] if wants_dh0 else [da, dx]
 
 
 def _chunk_maps(a, x, reset, shape, dtype, *, axis, reverse, adjoint) -> list[Array]:
@@ -97,33 +100,32 @@ def _chunk(shape, axis) -> int:
 
 
 def _launch(kernel, operands: dict[str, Array | None], results: dict[str, Any], shape, axis, chunk, **constants):
-    """Run a kernel over every lane and chunk. Each operand and result comes with its strides, under its name in capitals."""
-    from cssm_kernels.linear_scan import triton_kernels
+    """Run a kernel over every lane and chunk.
 
+    Each operand and result comes with its strides, under its name in capitals. A result `da` is partial sums, each of the
+    gate's shape.
+    """
     import triton.language as tl
+
+    from cssm_kernels.linear_scan import triton_kernels
 
     a, dtype = operands["a"], next(iter(results.values()))[1]
     is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
     double = state_dtype(dtype) in (jnp.float64, jnp.complex128)
     gate = a.shape if "da" in results else None
-    arrays = {**{k: None if v is None else v.shape for k, v in operands.items()}, **{k: v[0] for k, v in results.items()}}
+    arrays = {
+        **{k: None if v is None else v.shape for k, v in operands.items()},
+        **{k: v[0] for k, v in results.items()},
+    }
     lanes = lanes_of(shape, axis, list(arrays.values()), gate)
-    rows, columns, ahead = _tile(lanes, jnp.dtype(dtype).itemsize)
+    streams = sum(1 for s in lanes.strides[: len(operands)] if s is not None and s.time)
+    rows, columns = _tile(lanes, a.dtype.itemsize)
     column_blocks, row_blocks = math.ceil(lanes.kept_count / columns), math.ceil(lanes.reduced_count / rows)
     chunks = math.ceil(shape[axis] / chunk)
     if gate is not None:
         partials = row_blocks * (chunks if gate[axis] == 1 else 1)
-        constants["DA_SIZE"] = math.prod(gate)
         results = {**results, "da": ((partials, *gate), results["da"][1])}
     strides = {name.upper(): s and tuple(s) for name, s in zip(arrays, lanes.strides)}
-    if kernel == "chunk_maps":
-        strides["CARRIES"] = strides.pop("FINAL")
-        del strides["PRODUCT"]
-    if kernel == "vjp":
-        strides.setdefault("DA", None)
-        constants.setdefault("DA_SIZE", 0)
-        if "da" not in results:
-            constants["da"] = None
     return triton_call(
         getattr(triton_kernels, kernel),
         [ABSENT if v is None else v for v in operands.values()],
@@ -139,14 +141,14 @@ def _launch(kernel, operands: dict[str, Array | None], results: dict[str, Any], 
         STATE=tl.float64 if double else tl.float32,
         ROWS=rows,
         COLUMNS=columns,
-        UNROLL=ahead,
+        UNROLL=_steps_ahead(streams, rows * columns),
         **strides,
         **constants,
     )
 
 
-def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int, int]:
-    """(rows, columns, steps loaded ahead)"""
+def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int]:
+    """(rows, columns)"""
     total = lanes.kept_count * lanes.reduced_count
     # 16 bytes of neighbouring lanes a thread, less if that would leave threads idle.
     wide = 16 if total * itemsize >= 16 * _BUSY_THREADS else 8
@@ -155,10 +157,17 @@ def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int, int]:
     if all(s is None or s.reduced[-1] in (0, 1) for s in lanes.strides) and lanes.reduced_count > 1:
         rows = min(tile, _power_of_two(lanes.reduced_count))  # the reduced lanes are the neighbours
         columns = max(1, tile // rows)
-        return rows, columns, _LOADS_AHEAD
+        return rows, columns
     columns = min(tile, _power_of_two(lanes.kept_count))
     rows = min(_power_of_two(lanes.reduced_count), max(_MOST_ROWS, tile // columns))
-    return rows, columns, max(1, min(_LOADS_AHEAD, _LOADS_AHEAD * tile // (rows * columns)))
+    return rows, columns
+
+
+def _steps_ahead(streams: int, tile: int) -> int:
+    """Steps loaded together, where so many operands change in time and a tile has so many lanes."""
+    lanes = max(1, tile // (_THREADS * _MOST_LANES))  # groups of lanes a thread loads one after another
+    steps = max(1, min(_MOST_STEPS_AHEAD, _LOADS_AHEAD // (max(streams, 1) * lanes)))
+    return _power_of_two(steps + 1) // 2  # sequences are often a power of two long: no steps left over
 
 
 def _power_of_two(n: int) -> int:

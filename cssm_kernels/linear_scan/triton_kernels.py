@@ -1,8 +1,8 @@
 """The Triton kernels of linear_scan. See `triton.py` for what they are given, `rules.py` for the maths.
 
 A program takes a tile of lanes, (rows: reduced, columns: kept), through one chunk of time, a step after another; loads of
-several steps are issued before the first is used. An operand is its pointer with the `Strides` of `_triton.lanes` (None where
-absent), a place (pointer, offset of each lane) inside the kernels. Steps are counted in the order of the recurrence.
+several steps are issued before the first is used. An operand is its pointer with the `Strides` of `_triton.lanes` (None
+where absent), a place (pointer, offset of each lane) inside the kernels. Steps are counted in the order of the recurrence.
 """
 
 import triton
@@ -34,7 +34,14 @@ def _tile(KEPT: tl.constexpr, REDUCED: tl.constexpr, ROWS: tl.constexpr, COLUMNS
     program = program // column_blocks
     row = (program % row_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     chunk = program // row_blocks
-    return column[None, :], (column < kept)[None, :], row[:, None], (row < reduced)[:, None], program % row_blocks, chunk
+    return (
+        column[None, :],
+        (column < kept)[None, :],
+        row[:, None],
+        (row < reduced)[:, None],
+        program % row_blocks,
+        chunk,
+    )
 
 
 @triton.constexpr_function
@@ -77,7 +84,18 @@ def _time(step, STEPS: tl.constexpr, REVERSE: tl.constexpr):
 
 
 @triton.jit
-def _before(h, h0, step, mask, STEPS: tl.constexpr, REVERSE: tl.constexpr, H: tl.constexpr, H0: tl.constexpr, PARTS: tl.constexpr, STATE: tl.constexpr):
+def _before(
+    h,
+    h0,
+    step,
+    mask,
+    STEPS: tl.constexpr,
+    REVERSE: tl.constexpr,
+    H: tl.constexpr,
+    H0: tl.constexpr,
+    PARTS: tl.constexpr,
+    STATE: tl.constexpr,
+):
     """h of the step before, or h0 before the first."""
     t = _time(step - 1, STEPS, REVERSE)
     value = _read(h, t, mask & (step > 0), H, PARTS, STATE)
@@ -192,13 +210,13 @@ def chunk_maps(
     a, x, reset, product, final,
     STEPS: tl.constexpr, CHUNK: tl.constexpr, REVERSE: tl.constexpr, ADJOINT: tl.constexpr,
     KEPT: tl.constexpr, REDUCED: tl.constexpr,
-    A: tl.constexpr, X: tl.constexpr, RESET: tl.constexpr, CARRIES: tl.constexpr,
+    A: tl.constexpr, X: tl.constexpr, RESET: tl.constexpr, PRODUCT: tl.constexpr, FINAL: tl.constexpr,
     PARTS: tl.constexpr, STATE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """What each chunk does to the state it is given: s -> product s + final.
 
-    With ADJOINT to the cotangent that comes from later steps: s -> a_t (x_t + s), from the last step to the first; x may then
-    be absent.
+    With ADJOINT to the cotangent that comes from later steps: s -> a_t (x_t + s), from the last step to the first; x may
+    then be absent.
     """
     column, in_columns, row, in_rows, _, chunk = _tile(KEPT, REDUCED, ROWS, COLUMNS)
     mask = in_columns & in_rows
@@ -210,7 +228,7 @@ def chunk_maps(
     constant_a = _read(a_at, 0, mask, A, PARTS, STATE)
     begin, full, end = _range(chunk, STEPS, CHUNK, UNROLL)
     if ADJOINT:
-        for i in range(0, end - full):
+        for i in range(end - full):
             state, turn = _map_steps(
                 end - 1 - i, 1, state, turn, constant_a, a_at, x_at, reset_at, mask,
                 STEPS, REVERSE, ADJOINT, A, X, RESET, PARTS, STATE,
@@ -231,9 +249,8 @@ def chunk_maps(
                 step, 1, state, turn, constant_a, a_at, x_at, reset_at, mask,
                 STEPS, REVERSE, ADJOINT, A, X, RESET, PARTS, STATE,
             )  # fmt: skip
-    at = _place(product, column, row, KEPT, REDUCED, CARRIES)
-    _write(at, chunk, turn, mask, CARRIES)
-    _write((final, at[1]), chunk, state, mask, CARRIES)
+    _write(_place(product, column, row, KEPT, REDUCED, PRODUCT), chunk, turn, mask, PRODUCT)
+    _write(_place(final, column, row, KEPT, REDUCED, FINAL), chunk, state, mask, FINAL)
 
 
 @triton.jit
@@ -297,7 +314,7 @@ def vjp(
         da += partial.to(tl.int64) * DA_SIZE * PARTS
     da_at = _place(da, column, tl.zeros([1, 1], tl.int64), KEPT, REDUCED, DA)
     begin, full, end = _range(chunk, STEPS, CHUNK, UNROLL)
-    for i in range(0, end - full):
+    for i in range(end - full):
         c, total = _vjp_steps(
             end - 1 - i, 1, c, total, constant_a, a_at, h_at, h0_at, reset_at, ct_at, dx_at, da_at, mask, in_columns,
             STEPS, REVERSE, A, H, H0, RESET, CT, DX, DA, PARTS, STATE,
@@ -307,9 +324,8 @@ def vjp(
             full - 1 - i, UNROLL, c, total, constant_a, a_at, h_at, h0_at, reset_at, ct_at, dx_at, da_at, mask, in_columns,
             STEPS, REVERSE, A, H, H0, RESET, CT, DX, DA, PARTS, STATE,
         )  # fmt: skip
-    if DA is not None:
-        if A[0] == 0:
-            _write(da_at, 0, sum_rows(total), in_columns, DA)
+    if DA is not None and A[0] == 0:
+        _write(da_at, 0, sum_rows(total), in_columns, DA)
     store(dh0, _place(dh0, column, row, KEPT, REDUCED, DH0)[1], c, mask & (chunk == 0))
 
 

@@ -1,18 +1,12 @@
 """Proofs of the GPU path on a machine without a GPU. `make test-gpu-offline` installs what they need and runs them."""
 
-import os
-
-# Set before any test module imports jax-triton, which asks for it.
-os.environ.setdefault("TRITON_CACHE_DIR", "")
-
+import jax
 import pytest
 
 
 @pytest.fixture(params=[80, 90, 100, 120], ids="sm_{}".format)
 def capability(request, monkeypatch):
     """The compute capability that programs inside the test are compiled for."""
-    import jax
-
     monkeypatch.setenv("CSSM_KERNELS_COMPUTE_CAPABILITY", str(request.param))
     jax.clear_caches()
     yield request.param
@@ -22,8 +16,6 @@ def capability(request, monkeypatch):
 @pytest.fixture
 def one_capability(monkeypatch):
     """Where the kernels of one are as good as another's."""
-    import jax
-
     monkeypatch.setenv("CSSM_KERNELS_COMPUTE_CAPABILITY", "90")
     jax.clear_caches()
     yield 90

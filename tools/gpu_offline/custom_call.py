@@ -34,9 +34,9 @@ def triton_calls(module: ir.Module) -> list[TritonCall]:
     found = []
 
     def visit(operation: Any) -> None:
-        if operation.operation.name == "stablehlo.custom_call":
-            if "triton_kernel_call" in str(operation.attributes["call_target_name"]):
-                found.append(_decode(ir.StringAttr(operation.attributes["backend_config"]).value_bytes))
+        is_call = operation.operation.name == "stablehlo.custom_call"
+        if is_call and "triton_kernel_call" in str(operation.attributes["call_target_name"]):
+            found.append(_decode(ir.StringAttr(operation.attributes["backend_config"]).value_bytes))
         for region in operation.regions:
             for block in region.blocks:
                 for inner in block.operations:

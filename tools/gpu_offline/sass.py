@@ -18,8 +18,8 @@ _WARPS_PER_MULTIPROCESSOR = {80: 64, 90: 64, 100: 64, 120: 48}
 
 @dataclass(frozen=True)
 class Kernel:
-    """Attributes: stack: bytes of local memory a thread, where spills go; shared: static shared memory; instructions: by opcode
-    with its modifiers."""
+    """Attributes: stack: bytes of local memory a thread, where spills go; shared: static shared memory; instructions: by
+    opcode with its modifiers."""
 
     name: str
     capability: int

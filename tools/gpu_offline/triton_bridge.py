@@ -1,7 +1,7 @@
 """Runs the Triton kernels on CPU: the PTX that a GPU would get, taken out of the program compiled for one, interpreted.
 
-Importing this lets implementation="triton" run on platform cpu, compiled for CSSM_KERNELS_COMPUTE_CAPABILITY. Results are filled
-with NaN before each launch, every launch must be free of races, and what it loads and stores is counted.
+Importing this lets implementation="triton" run on platform cpu, compiled for CSSM_KERNELS_COMPUTE_CAPABILITY. Results are
+filled with NaN before each launch, every launch must be free of races, and what it loads and stores is counted.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from jax.interpreters import mlir
 
 from cssm_kernels._triton.jax_triton_0_3 import call_p
 from cssm_kernels.linear_scan import rules
-from tools.gpu_offline.custom_call import TritonCall, triton_calls
 from tools import ptxsim
+from tools.gpu_offline.custom_call import TritonCall, triton_calls
+from tools.ptxsim import parse
 
 # Two pointers that jaxlib appends to every kernel's arguments.
 _SCRATCH = 2
@@ -37,11 +38,12 @@ def launches_of(function: Callable[..., Any], *args: Any) -> list[tuple[str, ptx
 def run(call: TritonCall, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> ptxsim.Report:
     """Launch a kernel on arrays; the outputs are written."""
     with _lock:
-        module = _modules.get(call.ptx) or _modules.setdefault(call.ptx, ptxsim.parse(call.ptx))
+        module = _modules.get(call.ptx) or _modules.setdefault(call.ptx, parse(call.ptx))
     kernel = module.kernels[call.name]
     memory = ptxsim.GlobalMemory()
     addresses = iter(
-        [memory.map(array, writable=False) for array in inputs] + [memory.map(array, writable=True) for array in outputs]
+        [memory.map(array, writable=False) for array in inputs]
+        + [memory.map(array, writable=True) for array in outputs]
     )
     arguments = [next(addresses) if value is None else value for value in call.parameters]
     assert len(kernel.params) == len(arguments) + _SCRATCH, "jaxlib passes exactly two scratch pointers more"
