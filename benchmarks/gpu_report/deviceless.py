@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,10 @@ class Compiled:
     text: str
 
 
-def compile_for(gpu: Gpu, function: Callable[..., Any], shapes: list[jax.ShapeDtypeStruct]) -> Compiled:
-    """Compile `function` for one device of this kind."""
+def compile_for(gpu: Gpu, function: Callable[..., Any], shapes: Sequence[Any]) -> Compiled:
+    """Compile `function`, of arguments of these shapes (pytrees of ShapeDtypeStruct), for one device of this kind."""
     sharding = SingleDeviceSharding(_topology(gpu).devices[0])
-    args = [jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding) for s in shapes]
+    args = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), tuple(shapes))
     compiled = jax.jit(function).trace(*args).lower(lowering_platforms=("cuda",)).compile()
     (module,) = compiled.runtime_executable().hlo_modules()
     # The binding that counts bytes is private to jaxlib.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from cssm.layers import NoGateCSSM
 from cssm_kernels import linear_scan, spectral_scan
 
 STEPS, LANES = 1024, 65_536
@@ -17,63 +18,85 @@ FRAMES = (1, 1024, 32, 32, 32)
 
 @dataclass(frozen=True)
 class Program:
-    """Attributes: minimum_bytes: what any form must read and write once; ours: whether it has kernels of this library."""
+    """A function to compile.
+
+    Attributes: build: implementation -> the function; shapes: of its arguments, pytrees of ShapeDtypeStruct; minimum_bytes:
+    what any form must read and write once; kernels: the implementation with our kernels, or None where XLA is on its own.
+    """
 
     name: str
-    function: Callable[..., Any]
-    shapes: list[jax.ShapeDtypeStruct]
+    build: Callable[[str | None], Callable[..., Any]]
+    shapes: tuple[Any, ...]
     minimum_bytes: int
-    ours: bool
+    kernels: str | None
+
+    def compiled_form(self) -> Callable[..., Any]:
+        """What users on the GPU get, or XLA's own."""
+        return self.build(None if self.kernels else "xla")
+
+    def interpreted_form(self) -> Callable[..., Any]:
+        """The same kernels, for `tools.gpu_offline`."""
+        return self.build(self.kernels)
 
 
 def programs() -> list[Program]:
     """The whole report, in order."""
-    return [*_linear(), *_spectral()]
+    return [*_linear(), *_spectral(), *_layer()]
 
 
-def _with_gradient(function):
-    """Both passes: the result and its cotangents pulled back to every operand."""
-
-    def both(*operands_and_cotangent):
-        *operands, cotangent = operands_and_cotangent
-        result, vjp = jax.vjp(function, *operands)
-        return result, vjp(cotangent)
-
-    return both
-
-
-def _linear():
+def _linear() -> Iterator[Program]:
     x = jax.ShapeDtypeStruct((STEPS, LANES), jnp.complex64)
-    size, state = STEPS * LANES * 8, LANES * 8
-    for kind, a, a_bytes in (("constant", jax.ShapeDtypeStruct((LANES,), jnp.complex64), state), ("varying", x, size)):
-        for implementation in (None, "xla"):
-            who = "linear_scan" if implementation is None else "associative_scan"
+    for kind, a in (("constant", jax.ShapeDtypeStruct((LANES,), jnp.complex64)), ("varying", x)):
+        for name, kernels in (("linear_scan", "triton"), ("associative_scan", None)):
 
-            def scan(a, x, implementation=implementation):
-                return linear_scan(a, x, implementation=implementation)
+            def forward(implementation):
+                return lambda a, x: linear_scan(a, x, implementation=implementation)
 
-            ours = implementation is None
-            yield Program(f"{who}, a {kind}", scan, [a, x], a_bytes + 2 * size, ours)
-            # Forward: a, x -> h. Backward: a, h, ct -> da, dx.
-            minimum = a_bytes + 2 * size + 2 * a_bytes + 3 * size
-            yield Program(f"{who}, a {kind}, + backward", _with_gradient(scan), [a, x, x], minimum, ours)
+            def both(implementation):
+                def run(a, x, ct):
+                    h, vjp = jax.vjp(lambda a, x: linear_scan(a, x, implementation=implementation), a, x)
+                    return h, vjp(ct)
+
+                return run
+
+            once = _bytes(a) + 2 * _bytes(x)  # a, x -> h
+            back = 2 * _bytes(a) + 3 * _bytes(x)  # a, h, ct -> da, dx
+            yield Program(f"{name}, a {kind}", forward, (a, x), once, kernels)
+            yield Program(f"{name}, a {kind}, + backward", both, (a, x, x), once + back, kernels)
 
 
-def _spectral():
-    _, steps, height, width, channels = FRAMES
+def _spectral() -> Iterator[Program]:
+    _, _, height, width, channels = FRAMES
     x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
     k = jax.ShapeDtypeStruct((height, width // 2 + 1, channels), jnp.complex64)
-    size = steps * height * width * channels * 4
-    for implementation in (None, "xla"):
-        who = "spectral_scan" if implementation is None else "sCSSM layer of XLA"
+    for name, kernels in (("spectral_scan", "cuda"), ("rfft2, associative_scan, irfft2", None)):
 
-        def scan(x, k, implementation=implementation):
-            return spectral_scan(x, k, implementation=implementation)
+        def forward(implementation):
+            return lambda x, k: spectral_scan(x, k, implementation=implementation)
 
-        ours = implementation is None
-        yield Program(f"{who}", scan, [x, k], 2 * size, ours)
+        def gradient(implementation):
+            return lambda x, k, ct: jax.vjp(lambda x, k: spectral_scan(x, k, implementation=implementation), x, k)[1](ct)
 
-        def gradient(x, k, ct, scan=scan):
-            return jax.vjp(scan, x, k)[1](ct)
+        yield Program(name, forward, (x, k), 2 * _bytes(x), kernels)  # x -> y
+        # x, ct -> dx. Checkpoints of the states come from a forward pass: it counts, its result y does not.
+        yield Program(f"{name}, gradient", gradient, (x, k, x), 3 * _bytes(x), kernels)
 
-        yield Program(f"{who}, gradient", gradient, [x, k, x], 3 * size, ours)
+
+def _layer() -> Iterator[Program]:
+    x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
+    params = jax.eval_shape(NoGateCSSM(channels=FRAMES[-1]).init, jax.random.key(0), x)
+    for name, kernels in (("NoGateCSSM", "cuda"), ("NoGateCSSM of XLA", None)):
+
+        def forward(implementation):
+            return NoGateCSSM(channels=FRAMES[-1], implementation=implementation).apply
+
+        def gradient(implementation):
+            apply = NoGateCSSM(channels=FRAMES[-1], implementation=implementation).apply
+            return lambda params, x, ct: jax.vjp(apply, params, x)[1](ct)
+
+        yield Program(name, forward, (params, x), 2 * _bytes(x), kernels)
+        yield Program(f"{name}, gradient", gradient, (params, x, x), 3 * _bytes(x), kernels)
+
+
+def _bytes(shape: jax.ShapeDtypeStruct) -> int:
+    return shape.size * jnp.dtype(shape.dtype).itemsize

@@ -136,6 +136,22 @@ def test_packed() -> None:
         np.testing.assert_allclose(fused.astype(np.float64), exact, rtol=2.0**-8 if width == 4 else 1e-7, atol=1e-3)
 
 
+@pytest.mark.parametrize("type_", ["f16", "bf16"])
+def test_mixed_precision(type_: str) -> None:
+    rng = np.random.default_rng(6)
+    a, b = (rng.standard_normal(64).astype(FORMATS[type_][1]) for _ in range(2))
+    c = rng.standard_normal(64).astype(np.float32)
+    wide = [x.astype(np.float64) for x in (a, b, c)]
+    for name, arrays, truth in (
+        ("add", [a, c], wide[0] + wide[2]),
+        ("sub", [a, c], wide[0] - wide[2]),
+        ("fma", [a, b, c], wide[0] * wide[1] + wide[2]),
+    ):
+        letters = ", ".join(f"%{letter}" for letter in "abc"[: len(arrays)])
+        got = apply(f"{name}.rn.f32.{type_} %o, {letters};", arrays, np.float32)
+        np.testing.assert_allclose(got, truth, 2.0**-24, 1e-12)
+
+
 def test_packed_under_a_mask() -> None:
     a = np.arange(8, dtype=np.float32).view(np.uint64)
     p = np.array([True, False, True, False])

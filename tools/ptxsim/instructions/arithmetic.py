@@ -14,7 +14,7 @@ def _add(d: Decoder) -> Step:
     if d.flag("cc"):
         return carry.add(d, type_, subtract=name == "sub", carry_in=False, carry_out=True)
     if type_.is_float:
-        return floating.arithmetic(d, name, type_)
+        return floating.mixed(d, name, type_) if d.flag("f32") else floating.arithmetic(d, name, type_)
     return integer.add_or_subtract(d, name, type_)
 
 
@@ -34,7 +34,8 @@ def _mad(d: Decoder) -> Step:
 
 @instruction("fma")
 def _fma(d: Decoder) -> Step:
-    return floating.arithmetic(d, "fma", d.type())
+    type_ = d.type()
+    return floating.mixed(d, "fma", type_) if d.flag("f32") else floating.arithmetic(d, "fma", type_)
 
 
 @instruction("div")

@@ -13,7 +13,7 @@ from tools.ptxsim import rounding
 from tools.ptxsim.decoder import Decoder, Step
 from tools.ptxsim.errors import UnsupportedInstruction
 from tools.ptxsim.instructions.steps import compute, elementwise
-from tools.ptxsim.ptx_types import Type
+from tools.ptxsim.ptx_types import TYPES, Type
 
 _EXACT_F64: dict[str, Callable] = {
     "add": lambda a, b: rounding.to_odd(*rounding.two_sum(a, b)),
@@ -45,6 +45,21 @@ def arithmetic(d: Decoder, name: str, type_: Type) -> Step:
     if relu:
         function = _then(function, lambda r: np.where(r > 0, r, r.dtype.type(0)))
     return compute(as_stored(function, type_), target, sources, type_.pack)
+
+
+def mixed(d: Decoder, name: str, narrow: Type) -> Step:
+    """add, sub and fma in f32 whose first operands, but the last, are f16 or bf16: sm_100 and later."""
+    mode, sat = d.choose(*ROUNDINGS) or "rn", d.flag("sat")
+    if narrow.dtype.itemsize != 2 or narrow.pack != 1:
+        raise UnsupportedInstruction(f"{name}.f32.{narrow.name}")
+    wide = TYPES["f32"]
+    *narrow_sources, last = range(1, 4 if name == "fma" else 3)
+    sources = [*(d.source(i, narrow) for i in narrow_sources), d.source(last, wide)]
+    function = rounded(name, wide, mode)
+    if sat:
+        function = _then(function, rounding.saturate)
+    widen = rounding.from_bfloat16 if narrow.is_bfloat else lambda x: x.astype(np.float32)
+    return compute(lambda *xs: function(*map(widen, xs[:-1]), xs[-1]), d.destination(0, wide), sources)
 
 
 def _elements_written(*operands: np.ndarray, octets: int) -> np.ndarray:
