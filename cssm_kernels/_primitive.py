@@ -169,7 +169,9 @@ class RecurrencePrimitive:
         """A primitive with no native form of this name anywhere leaves the check to those in its definition."""
         if implementation is None or not any(implementation in forms for forms in self.native.values()):
             return
-        reason = "does not take these operands" if implementation in self.native.get(platform, {}) else "does not run there"
+        reason = (
+            "does not take these operands" if implementation in self.native.get(platform, {}) else "does not run there"
+        )
         raise ValueError(
             f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for {platform or 'a platform'}"
             f" and it {reason}; expected None or an implementation that does"
