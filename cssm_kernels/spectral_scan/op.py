@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from cssm_kernels import _native
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels.linear_scan import reference as linear_reference
 from cssm_kernels.spectral_scan import reference, rules
 from cssm_kernels.spectral_scan.layout import align
 
-IMPLEMENTATIONS = ("cpu", "unfused", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "cuda", "unfused", "xla", "sequential")
 
 
 @overload
@@ -64,7 +65,9 @@ def spectral_scan(
     nor h0 need be Hermitian.
 
     On CPU it runs as one native kernel, forward and backward, a frame at a time with the state in cache: spectra are never
-    stored. Only every few states are, where k_hat is differentiated. It differentiates to any order in both modes, and works
+    stored. Only every few states are, where k_hat is differentiated. So it does on CUDA, where the package was built with
+    nvcc, for frames whose height and width are powers of two up to 64 (32 in float64); for others, or without the kernels,
+    it is the composition of XLA's transforms and `linear_scan`. It differentiates to any order in both modes, and works
     under jit, vmap, remat, shard_map, sharded jit (along batch and channel axes) and jax.export.
 
     Args:
@@ -77,9 +80,9 @@ def spectral_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
       last_only: return only the frame computed last, at one inverse transform instead of T.
-      implementation: None for the best on the platform, or "cpu" (native), "unfused" (`rfft2_cl`, `linear_scan` and
-        `irfft2_cl`), "xla" (`lax.associative_scan` between jnp.fft's transforms), "sequential" (`lax.scan` between them). A
-        named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "cuda" (native), "unfused" (`rfft2_cl`,
+        `linear_scan` and `irfft2_cl`), "xla" (`lax.associative_scan` between jnp.fft's transforms), "sequential"
+        (`lax.scan` between them). A named one runs or raises.
 
     Returns:
       y, (..., T, H, W, C) in x's dtype, or (..., H, W, C) with `last_only`; with `return_final` the pair (y, final), final
@@ -89,11 +92,13 @@ def spectral_scan(
       TypeError: an argument that is no array of a dtype it may have.
       ValueError: shapes that do not fit, an empty frame, `last_only` of no steps, unknown implementation, or one that does
         not run on the platform compiled for.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built, or "cuda" was asked for and its part was not.
 
     Source: the sCSSM recurrence, CSSM model specification 2.1; the inverse, 0.2.
     """
     check_implementation(implementation, IMPLEMENTATIONS)
+    if implementation == "cuda":
+        _native.require_cuda()
     k_hat, x, h0, reset = align(k_hat, x, h0, reset)
     for name, value in (("reverse", reverse), ("return_final", return_final), ("last_only", last_only)):
         if not isinstance(value, bool):

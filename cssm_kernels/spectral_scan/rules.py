@@ -12,6 +12,7 @@ Operands are aligned: (batch..., time, height, width, channels), `axis` the time
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from cssm_kernels._layout import sum_to
 from cssm_kernels._primitive import RecurrencePrimitive
 from cssm_kernels.fft2.rules import complex_dtype, irfft2, rfft2, weighted
 from cssm_kernels.linear_scan import rules as linear
-from cssm_kernels.spectral_scan import cpu
+from cssm_kernels.spectral_scan import cpu, cuda
 from cssm_kernels.spectral_scan.reference import last_frame
 
 _FRAME_DIMS = 2
@@ -49,15 +50,21 @@ def _scan_results(k_hat, x, h0, reset, *, last_only, saves, **_):
     return results
 
 
-def _states(k_hat, x, h0, reset, **params) -> list[Array]:
+def _of_parts(implementation):
+    """The implementation that the operations of a definition are asked for: those have no form in CUDA."""
+    return None if implementation == "cuda" else implementation
+
+
+def _states(k_hat, x, h0, reset, *, axis, reverse, implementation) -> list[Array]:
     """(all states, the final one)"""
-    (x_hat,) = rfft2(x, axis=params["axis"] + 1, implementation=params["implementation"])
-    return linear.scan(k_hat, x_hat, h0, reset, **params)
+    implementation = _of_parts(implementation)
+    (x_hat,) = rfft2(x, axis=axis + 1, implementation=implementation)
+    return linear.scan(k_hat, x_hat, h0, reset, axis=axis, reverse=reverse, implementation=implementation)
 
 
 def _frames(states, width, dtype, *, axis, reverse, last_only, implementation):
     states = last_frame(states, axis, reverse) if last_only else states
-    (frames,) = irfft2(states, width=width, axis=axis + 1, implementation=implementation)
+    (frames,) = irfft2(states, width=width, axis=axis + 1, implementation=_of_parts(implementation))
     return frames.astype(dtype)
 
 
@@ -72,11 +79,11 @@ def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, im
     return outs
 
 
-def _scan_native(k_hat, x, h0, reset, **params):
+def _scan_native(module, k_hat, x, h0, reset, **params):
     axis = params.pop("axis")
     results = _scan_results(k_hat, x, h0, reset, **params)
     spacing = checkpoint_spacing(*x.shape[axis + 1 : axis + 3])
-    return cpu.forward(k_hat, x, h0, reset, spacing=spacing, results=results, **params)
+    return module.forward(k_hat, x, h0, reset, spacing=spacing, results=results, **params)
 
 
 # (k_hat, x, h0?, reset?) -> (y, final, checkpoints?)
@@ -84,7 +91,10 @@ scan = RecurrencePrimitive(
     "spectral_scan",
     results=_scan_results,
     definition=_scan_definition,
-    native={("cpu", "cpu"): _scan_native},
+    native={
+        ("cpu", "cpu"): functools.partial(_scan_native, cpu),
+        ("cuda", "cuda"): functools.partial(_scan_native, cuda),
+    },
     frame_dims=_FRAME_DIMS,
 )
 
@@ -106,8 +116,9 @@ def _tangent_definition(k_hat, x, h0, reset, checkpoints, dk, dx, dh0, *, last_o
     states, _ = _states(k_hat, x, h0, reset, **params)
     u = dk * linear.previous(states, h0, reset, axis, reverse)
     if dx is not None:
-        u = u + rfft2(dx, axis=axis + 1, implementation=params["implementation"])[0]
-    states, final = linear.scan(k_hat, u, dh0, reset, **params)
+        u = u + rfft2(dx, axis=axis + 1, implementation=_of_parts(params["implementation"]))[0]
+    inner = {**params, "implementation": _of_parts(params["implementation"])}
+    states, final = linear.scan(k_hat, u, dh0, reset, **inner)
     return [_frames(states, x.shape[-2], x.dtype, last_only=last_only, **params), final]
 
 
@@ -135,7 +146,7 @@ def _vjp_results(k_hat, x, h0, reset, checkpoints, ct, ct_final, *, steps, width
 def _vjp_definition(
     k_hat, x, h0, reset, checkpoints, ct, ct_final, *, steps, width, dtype, wants_dh0, last_only, **params
 ):
-    axis, reverse, implementation = params["axis"], params["reverse"], params["implementation"]
+    axis, reverse, implementation = params["axis"], params["reverse"], _of_parts(params["implementation"])
     first, last = (steps - 1, 0) if reverse else (0, steps - 1)
     batch = _batch_shape(k_hat, x, h0, reset, ct, ct_final)
     height = k_hat.shape[-3]
@@ -163,11 +174,11 @@ def _vjp_definition(
     return outs
 
 
-def _vjp_native(k_hat, x, h0, reset, checkpoints, ct, ct_final, **params):
+def _vjp_native(module, k_hat, x, h0, reset, checkpoints, ct, ct_final, **params):
     results = _vjp_results(k_hat, x, h0, reset, checkpoints, ct, ct_final, **params)
     spacing = checkpoint_spacing(k_hat.shape[-3], params["width"])
     kept = {name: params[name] for name in ("steps", "reverse", "last_only", "wants_dh0")}
-    return cpu.backward(k_hat, x, h0, reset, checkpoints, ct, ct_final, spacing=spacing, results=results, **kept)
+    return module.backward(k_hat, x, h0, reset, checkpoints, ct, ct_final, spacing=spacing, results=results, **kept)
 
 
 # (k_hat, x?, h0?, reset?, checkpoints?, ct?, ct_final?) -> (dk?, dx, dh0?); dk is wanted if x and checkpoints are given
@@ -175,7 +186,10 @@ vjp = RecurrencePrimitive(
     "spectral_scan_vjp",
     results=_vjp_results,
     definition=_vjp_definition,
-    native={("cpu", "cpu"): _vjp_native},
+    native={
+        ("cpu", "cpu"): functools.partial(_vjp_native, cpu),
+        ("cuda", "cuda"): functools.partial(_vjp_native, cuda),
+    },
     # dk has k_hat's shape; the kernel takes checkpoints, ct and ct_final whole.
     whole=lambda present: tuple(i for i in (0, 4, 5, 6) if present[i] and (i > 0 or present[1])),
     frame_dims=_FRAME_DIMS,

@@ -19,7 +19,9 @@ HALF = ("bfloat16", "float16")
 EPS = {"float32": 2**-24, "bfloat16": 2**-24, "float16": 2**-24, "float64": 2**-53}
 STORED_EPS = {"bfloat16": 2**-8, "float16": 2**-11}
 
-each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+# Those that run on a CPU; tests/gpu_offline/spectral has "cuda".
+ON_CPU = tuple(name for name in IMPLEMENTATIONS if name != "cuda")
+each_implementation = pytest.mark.parametrize("implementation", ON_CPU)
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 
