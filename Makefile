@@ -33,12 +33,12 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	git ls-files 'csrc/*.cc' 'csrc/*.h' | xargs $(VENV)/bin/clang-format --dry-run --Werror
+	git ls-files 'csrc/*.cc' 'csrc/*.h' 'csrc/*.cu' | xargs $(VENV)/bin/clang-format --dry-run --Werror
 
 format: $(VENV)/.test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	git ls-files 'csrc/*.cc' 'csrc/*.h' | xargs $(VENV)/bin/clang-format -i
+	git ls-files 'csrc/*.cc' 'csrc/*.h' 'csrc/*.cu' | xargs $(VENV)/bin/clang-format -i
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, then under ThreadSanitizer.
 sanitize: $(VENV)/.test

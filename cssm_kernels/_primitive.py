@@ -24,7 +24,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 Operands = Sequence[Array | None]
-# Takes a primitive's operands and params but `implementation`; returns its results, or None for operands it does not take.
+# Takes a primitive's operands and params but `implementation`; returns its results, or None for operands it cannot take.
 NativeForm = Callable[..., Sequence[Array] | None]
 
 
@@ -41,7 +41,7 @@ class RecurrencePrimitive:
         has, which would otherwise be summed over the batch, and one that may not be broadcast.
       frame_dims: dimensions after `axis` that are worked on whole, as time is. Where there are any, batches lead.
 
-    Params always hold `axis` and `implementation`: None for the first form registered for the platform, or the form demanded.
+    Params always hold `axis` and `implementation`: None for the first form registered for the platform, or the one demanded.
     """
 
     def __init__(
@@ -173,8 +173,8 @@ class RecurrencePrimitive:
             "does not take these operands" if implementation in self.native.get(platform, {}) else "does not run there"
         )
         raise ValueError(
-            f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for {platform or 'a platform'}"
-            f" and it {reason}; expected None or an implementation that does"
+            f"implementation is {implementation!r}, but {self.primitive.name} is being compiled for "
+            f"{platform or 'another platform'} and it {reason}; expected None or an implementation that does"
         )
 
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu_report [PAGE]: compile the programs for each GPU, count what our kernels move, print or write it."""
+"""python -m benchmarks.gpu_report [PAGE]: compile the programs for each GPU and count what our kernels move."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from benchmarks.gpu_report.traffic import kernel_traffic
 
 INTRODUCTION = """# GPU report: computed, not measured
 
-Made by `make gpu-report` on a machine without a GPU, with jax {jax} and jaxlib {jaxlib}. Nothing here is a measurement: the
-programs were compiled by XLA for each GPU; bytes are XLA's own analysis of what it compiled plus, for our kernels, what their
-PTX loads and stores when `tools/ptxsim` runs it at these sizes; the time is those bytes at the memory's nominal bandwidth,
-which no program reaches and which leaves out arithmetic, latency and launches.
+Made by `make gpu-report` on a machine without a GPU, with jax {jax} and jaxlib {jaxlib}. Nothing here is a measurement:
+the programs were compiled by XLA for each GPU; bytes are XLA's own analysis of what it compiled plus, for our kernels, what
+their PTX loads and stores when `tools/ptxsim` runs it at these sizes; the time is those bytes at the memory's nominal
+bandwidth, which no program reaches and which leaves out arithmetic, latency and launches.
+
+T = 1,024 and 65,536 lanes, complex64, for linear_scan; (1, 1024, 32, 32, 32), float32, for the others.
 
 - minimum: bytes that any program must read and write once.
 - kernels: what the program launches; a Triton call is one, our CUDA calls are counted by their launches.
@@ -40,7 +42,8 @@ def main() -> None:
         lines.append(
             f"## {gpu.name}\n\n{gpu.bandwidth / 1e12:.2f} TB/s, {gpu.multiprocessors} multiprocessors, compute capability "
             f"{gpu.capability // 10}.{gpu.capability % 10}.\n\n"
-            "| program | minimum, GB | bytes / minimum | kernels | temp, MB | computed time, ms |\n|---|---:|---:|---|---:|---:|"
+            "| program | minimum, GB | bytes / minimum | kernels | temp, MB | computed time, ms |\n"
+            "|---|---:|---:|---|---:|---:|"
         )
         for program in everything:
             lines.append(_row(gpu, program, traffic.get(program.name)))

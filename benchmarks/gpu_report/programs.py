@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from cssm.layers import NoGateCSSM
+
 from cssm_kernels import linear_scan, spectral_scan
 
 STEPS, LANES = 1024, 65_536
@@ -45,57 +45,60 @@ def programs() -> list[Program]:
 
 
 def _linear() -> Iterator[Program]:
+    def forward(implementation):
+        return lambda a, x: linear_scan(a, x, implementation=implementation)
+
+    def both(implementation):
+        def run(a, x, ct):
+            h, vjp = jax.vjp(forward(implementation), a, x)
+            return h, vjp(ct)
+
+        return run
+
     x = jax.ShapeDtypeStruct((STEPS, LANES), jnp.complex64)
-    for kind, a in (("constant", jax.ShapeDtypeStruct((LANES,), jnp.complex64)), ("varying", x)):
+    for kind, gate in (("constant", jax.ShapeDtypeStruct((LANES,), jnp.complex64)), ("varying", x)):
+        once = _bytes(gate) + 2 * _bytes(x)  # a, x -> h
+        back = 2 * _bytes(gate) + 3 * _bytes(x)  # a, h, ct -> da, dx
         for name, kernels in (("linear_scan", "triton"), ("associative_scan", None)):
-
-            def forward(implementation):
-                return lambda a, x: linear_scan(a, x, implementation=implementation)
-
-            def both(implementation):
-                def run(a, x, ct):
-                    h, vjp = jax.vjp(lambda a, x: linear_scan(a, x, implementation=implementation), a, x)
-                    return h, vjp(ct)
-
-                return run
-
-            once = _bytes(a) + 2 * _bytes(x)  # a, x -> h
-            back = 2 * _bytes(a) + 3 * _bytes(x)  # a, h, ct -> da, dx
-            yield Program(f"{name}, a {kind}", forward, (a, x), once, kernels)
-            yield Program(f"{name}, a {kind}, + backward", both, (a, x, x), once + back, kernels)
+            yield Program(f"{name}, a {kind}", forward, (gate, x), once, kernels)
+            yield Program(f"{name}, a {kind}, + backward", both, (gate, x, x), once + back, kernels)
 
 
 def _spectral() -> Iterator[Program]:
+    def forward(implementation):
+        return lambda x, k: spectral_scan(x, k, implementation=implementation)
+
     _, _, height, width, channels = FRAMES
     x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
     k = jax.ShapeDtypeStruct((height, width // 2 + 1, channels), jnp.complex64)
     for name, kernels in (("spectral_scan", "cuda"), ("rfft2, associative_scan, irfft2", None)):
-
-        def forward(implementation):
-            return lambda x, k: spectral_scan(x, k, implementation=implementation)
-
-        def gradient(implementation):
-            return lambda x, k, ct: jax.vjp(lambda x, k: spectral_scan(x, k, implementation=implementation), x, k)[1](ct)
-
-        yield Program(name, forward, (x, k), 2 * _bytes(x), kernels)  # x -> y
-        # x, ct -> dx. Checkpoints of the states come from a forward pass: it counts, its result y does not.
-        yield Program(f"{name}, gradient", gradient, (x, k, x), 3 * _bytes(x), kernels)
+        yield Program(name, forward, (x, k), 2 * _bytes(x), kernels)
+        yield Program(f"{name}, + backward", _with_gradient(forward), (x, k, x), 5 * _bytes(x), kernels)
 
 
 def _layer() -> Iterator[Program]:
+    def forward(implementation):
+        apply = NoGateCSSM(channels=FRAMES[-1], implementation=implementation).apply
+        return lambda x, params: apply(params, x)
+
     x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
     params = jax.eval_shape(NoGateCSSM(channels=FRAMES[-1]).init, jax.random.key(0), x)
     for name, kernels in (("NoGateCSSM", "cuda"), ("NoGateCSSM of XLA", None)):
+        yield Program(name, forward, (x, params), 2 * _bytes(x), kernels)
+        yield Program(f"{name}, + backward", _with_gradient(forward), (x, params, x), 5 * _bytes(x), kernels)
 
-        def forward(implementation):
-            return NoGateCSSM(channels=FRAMES[-1], implementation=implementation).apply
 
-        def gradient(implementation):
-            apply = NoGateCSSM(channels=FRAMES[-1], implementation=implementation).apply
-            return lambda params, x, ct: jax.vjp(apply, params, x)[1](ct)
+def _with_gradient(forward: Callable[[str | None], Callable[..., Any]]) -> Callable[[str | None], Callable[..., Any]]:
+    """Both passes, x -> y and x, ct -> dx, with the gradient of the transition or the parameters."""
 
-        yield Program(name, forward, (params, x), 2 * _bytes(x), kernels)
-        yield Program(f"{name}, gradient", gradient, (params, x, x), 3 * _bytes(x), kernels)
+    def of(implementation):
+        def run(x, parameters, ct):
+            y, vjp = jax.vjp(forward(implementation), x, parameters)
+            return y, vjp(ct)
+
+        return run
+
+    return of
 
 
 def _bytes(shape: jax.ShapeDtypeStruct) -> int:

@@ -15,8 +15,8 @@ from benchmarks.gpu_report.programs import Program
 
 @dataclass(frozen=True)
 class Traffic:
-    """Attributes: moved_bytes: loaded and stored in global memory, distinct within each warp's instruction; sector_bytes: the
-    same in whole 32-byte sectors; launches: by kernel."""
+    """Attributes: moved_bytes: loaded and stored in global memory, distinct within each warp's instruction; sector_bytes:
+    the same in whole 32-byte sectors; launches: by kernel."""
 
     moved_bytes: int
     sector_bytes: int

@@ -99,7 +99,7 @@ def _chunk(shape, axis) -> int:
     return steps if chunks < 2 else math.ceil(steps / chunks)
 
 
-def _launch(kernel, operands: dict[str, Array | None], results: dict[str, Any], shape, axis, chunk, **constants):
+def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, axis, chunk, **constants) -> list[Array]:
     """Run a kernel over every lane and chunk.
 
     Each operand and result comes with its strides, under its name in capitals. A result `da` is partial sums, each of the
