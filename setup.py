@@ -19,6 +19,7 @@ setup(
     cmake_source_dir=".",
     packages=[
         "cssm_kernels",
+        "cssm_kernels._triton",
         "cssm_kernels.fft2",
         "cssm_kernels.linear_scan",
         "cssm_kernels.spectral_scan",
