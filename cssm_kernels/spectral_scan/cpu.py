@@ -1,75 +1,10 @@
-"""Calls of the native CPU handlers."""
+"""Calls of the native CPU handlers (csrc/cpu/spectral_scan_ffi.cc)."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
-import jax
-import numpy as np
-from jax import Array
+from cssm_kernels.spectral_scan import handlers
 
-
-def forward(
-    k_hat: Array,
-    x: Array,
-    h0: Array | None,
-    reset: Array | None,
-    *,
-    reverse: bool,
-    last_only: bool,
-    saves: bool,
-    spacing: int,
-    results: Any,
-) -> list[Array]:
-    """(y, final, checkpoints?)"""
-    return _call(
-        "cssm_spectral_scan_forward",
-        [k_hat, x, h0, reset],
-        results,
-        steps=np.int64(x.shape[-4]),
-        spacing=np.int64(spacing),
-        reverse=reverse,
-        last_only=last_only,
-        has_h0=h0 is not None,
-        has_reset=reset is not None,
-        saves=saves,
-    )
-
-
-def backward(
-    k_hat: Array,
-    x: Array | None,
-    h0: Array | None,
-    reset: Array | None,
-    checkpoints: Array | None,
-    ct: Array | None,
-    ct_final: Array | None,
-    *,
-    steps: int,
-    reverse: bool,
-    last_only: bool,
-    wants_dh0: bool,
-    spacing: int,
-    results: Any,
-) -> list[Array]:
-    """(dk?, dx, dh0?); dk where there is x."""
-    return _call(
-        "cssm_spectral_scan_backward",
-        [k_hat, x, h0, reset, checkpoints, ct, ct_final],
-        results,
-        steps=np.int64(steps),
-        spacing=np.int64(spacing),
-        reverse=reverse,
-        last_only=last_only,
-        has_h0=h0 is not None,
-        has_reset=reset is not None,
-        has_ct=ct is not None,
-        has_ct_final=ct_final is not None,
-        wants_dk=x is not None,
-        wants_dh0=wants_dh0,
-    )
-
-
-def _call(target, operands, results, **attributes):
-    call = jax.ffi.ffi_call(target, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results])
-    return call(*[operand for operand in operands if operand is not None], **attributes)
+forward = functools.partial(handlers.forward, "cssm_spectral_scan_forward")
+backward = functools.partial(handlers.backward, "cssm_spectral_scan_backward")

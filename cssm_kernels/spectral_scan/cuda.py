@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from cssm_kernels import _native
+from cssm_kernels.spectral_scan import handlers
 
 _LONGEST_SIDE = {"complex64": 64, "complex128": 32}
 _MOST_BATCH_DIMS = 8
@@ -44,80 +44,37 @@ def chunk_steps(batch: Sequence[int], steps: int, channels: int, spacing: int) -
     return min(segments * spacing, steps)
 
 
-def forward(
-    k_hat: Array,
-    x: Array,
-    h0: Array | None,
-    reset: Array | None,
-    *,
-    reverse: bool,
-    last_only: bool,
-    saves: bool,
-    spacing: int,
-    results: Any,
-) -> list[Array] | None:
+def forward(k_hat: Array, x: Array, h0: Array | None, reset: Array | None, **params: Any) -> list[Array] | None:
     """(y, final, checkpoints?)"""
-    batch, steps, frame = results[0][0][:-4], x.shape[-4], x.shape[-3:]
+    batch, steps, frame = params["results"][0][0][:-4], x.shape[-4], x.shape[-3:]
     if not _serves(batch, steps, frame, k_hat.dtype):
         return None
-    chunk = chunk_steps(batch, steps, frame[-1], spacing)
-    return _call(
+    chunk = chunk_steps(batch, steps, frame[-1], params["spacing"])
+    return handlers.forward(
         "cssm_cuda_spectral_scan_forward",
-        [k_hat, x, h0, reset],
-        results,
-        _carries(batch, steps, chunk, k_hat),
-        steps=np.int64(steps),
-        spacing=np.int64(spacing),
+        *(k_hat, x, h0, reset),
+        **params,
+        scratch=_carries(batch, steps, chunk, k_hat),
         chunk_steps=np.int64(chunk),
-        reverse=reverse,
-        last_only=last_only,
-        has_h0=h0 is not None,
-        has_reset=reset is not None,
-        saves=saves,
     )
 
 
-def backward(
-    k_hat: Array,
-    x: Array | None,
-    h0: Array | None,
-    reset: Array | None,
-    checkpoints: Array | None,
-    ct: Array | None,
-    ct_final: Array | None,
-    *,
-    steps: int,
-    reverse: bool,
-    last_only: bool,
-    wants_dh0: bool,
-    spacing: int,
-    results: Any,
-) -> list[Array] | None:
+def backward(k_hat: Array, x: Array | None, *operands: Any, **params: Any) -> list[Array] | None:
     """(dk?, dx, dh0?); dk where there is x."""
-    dx = results[0 if x is None else 1][0]
+    dx, steps = params["results"][0 if x is None else 1][0], params["steps"]
     batch, frame = dx[:-4], dx[-3:]
     if not _serves(batch, steps, frame, k_hat.dtype):
         return None
-    chunk = chunk_steps(batch, steps, frame[-1], spacing)
+    chunk = chunk_steps(batch, steps, frame[-1], params["spacing"])
     scratch = _carries(batch, steps, chunk, k_hat)
     if x is not None:
         scratch = [((*batch, -(-steps // chunk), *k_hat.shape[-3:]), k_hat.dtype), *scratch]
-    return _call(
+    return handlers.backward(
         "cssm_cuda_spectral_scan_backward",
-        [k_hat, x, h0, reset, checkpoints, ct, ct_final],
-        results,
-        scratch,
-        steps=np.int64(steps),
-        spacing=np.int64(spacing),
+        *(k_hat, x, *operands),
+        **params,
+        scratch=scratch,
         chunk_steps=np.int64(chunk),
-        reverse=reverse,
-        last_only=last_only,
-        has_h0=h0 is not None,
-        has_reset=reset is not None,
-        has_ct=ct is not None,
-        has_ct_final=ct_final is not None,
-        wants_dk=x is not None,
-        wants_dh0=wants_dh0,
     )
 
 
@@ -131,9 +88,3 @@ def _carries(batch, steps, chunk, k_hat):
     if chunks == 1:
         return []
     return [((chunks - 1, *batch, *k_hat.shape[-3:]), k_hat.dtype), ((chunks - 1, *batch), jnp.uint8)]
-
-
-def _call(target, operands, results, scratch, **attributes):
-    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in [*results, *scratch]]
-    outs = jax.ffi.ffi_call(target, shapes)(*[o for o in operands if o is not None], **attributes)
-    return list(outs)[: len(results)]
