@@ -37,7 +37,11 @@ def main() -> None:
     page = parser.parse_args().page
     lines = [INTRODUCTION.format(jax=jax.__version__, jaxlib=jaxlib.__version__)]
     everything = programs()
-    traffic = {program.name: kernel_traffic(program) for program in everything if program.kernels}
+    traffic = {}
+    for program in everything:
+        if program.kernels and not program.launches_of:
+            print(f"counting what {program.name} moves", flush=True)
+            traffic[program.name] = kernel_traffic(program)
     for gpu in GPUS:
         lines.append(
             f"## {gpu.name}\n\n{gpu.bandwidth / 1e12:.2f} TB/s, {gpu.multiprocessors} multiprocessors, compute capability "
@@ -46,7 +50,7 @@ def main() -> None:
             "|---|---:|---:|---|---:|---:|"
         )
         for program in everything:
-            lines.append(_row(gpu, program, traffic.get(program.name)))
+            lines.append(_row(gpu, program, traffic.get(program.launches_of or program.name)))
             print(lines[-1], flush=True)
         lines.append("")
     if page is not None:

@@ -21,7 +21,8 @@ class Program:
     """A function to compile.
 
     Attributes: build: implementation -> the function; shapes: of its arguments, pytrees of ShapeDtypeStruct; minimum_bytes:
-    what any form must read and write once; kernels: the implementation with our kernels, or None where XLA is on its own.
+    what any form must read and write once; kernels: the implementation with our kernels, or None where XLA is on its own;
+    launches_of: the program whose launches of ours these are, if not its own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Program:
     shapes: tuple[Any, ...]
     minimum_bytes: int
     kernels: str | None
+    launches_of: str = ""
 
     def compiled_form(self) -> Callable[..., Any]:
         """What users on the GPU get, or XLA's own."""
@@ -84,8 +86,12 @@ def _layer() -> Iterator[Program]:
     x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
     params = jax.eval_shape(NoGateCSSM(channels=FRAMES[-1]).init, jax.random.key(0), x)
     for name, kernels in (("NoGateCSSM", "cuda"), ("NoGateCSSM of XLA", None)):
-        yield Program(name, forward, (x, params), 2 * _bytes(x), kernels)
-        yield Program(f"{name}, + backward", _with_gradient(forward), (x, params, x), 5 * _bytes(x), kernels)
+        alone = "spectral_scan" if kernels else ""
+        yield Program(name, forward, (x, params), 2 * _bytes(x), kernels, alone)
+        both = _with_gradient(forward)
+        yield Program(
+            f"{name}, + backward", both, (x, params, x), 5 * _bytes(x), kernels, alone and f"{alone}, + backward"
+        )
 
 
 def _with_gradient(forward: Callable[[str | None], Callable[..., Any]]) -> Callable[[str | None], Callable[..., Any]]:
