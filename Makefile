@@ -1,6 +1,8 @@
 # make bench   the mechanism-validation suite: results/mechanism/
 # make test    lint, types and the test suite
 # make test-gpu-offline   the GPU kernels, proved without a GPU (Python 3.11)
+# make install-gpu   on a machine with a GPU; then test-gpu, profile, and bench and bench-kernels, which pick it
+#                    (CUDA=cuda12 for older drivers)
 # Each sets up .venv the first time; PYTHON names the interpreter (3.11, 3.12 or 3.13).
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,8 +10,10 @@ PY := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h')
 BENCH_ARGS ?= --quick
 TEST_ARGS ?=
+PROFILE_ARGS ?= --kernels
+CUDA ?= cuda13
 
-.PHONY: bench bench-kernels gpu-report test pytest test-gpu-offline lint format sanitize docs clean
+.PHONY: bench bench-kernels gpu-report install-gpu test-gpu profile test pytest test-gpu-offline lint format sanitize docs clean
 
 bench: $(VENV)/.bench
 	$(PY) -m benchmarks.mechanism $(BENCH_ARGS)
@@ -24,6 +28,16 @@ pytest: $(VENV)/.test
 
 test-gpu-offline: $(VENV)/.gpu-test
 	$(PY) -m pytest -n 2 tests/gpu_offline $(TEST_ARGS)
+
+install-gpu: $(VENV)/.gpu
+
+# On the GPU: a machine without one fails here, where it would only skip.
+test-gpu: $(VENV)/.gpu
+	CSSM_REQUIRE_GPU=1 JAX_PLATFORMS=cuda,cpu $(PY) -m pytest -m gpu tests/gpu $(TEST_ARGS)
+
+# Under Nsight Systems: docs/profiling.md
+profile: $(VENV)/.gpu
+	$(PY) -m benchmarks.profile $(PROFILE_ARGS)
 
 # What XLA compiles for H100, H200 and B200, and what our kernels move there: docs/gpu-report.md
 gpu-report: $(VENV)/.gpu-test
@@ -60,6 +74,10 @@ $(VENV)/.bench: $(VENV)/bin/python $(SOURCES)
 $(VENV)/.test: $(VENV)/bin/python $(SOURCES)
 	$(PY) -m pip install --quiet -e '.[test]'
 	touch $@ $(VENV)/.bench
+
+$(VENV)/.gpu: $(VENV)/.test
+	$(PY) -m pip install --quiet -C cmake.define.CSSM_CUDA=ON -e '.[triton,$(CUDA)]'
+	touch $@
 
 $(VENV)/.gpu-test: $(VENV)/.test
 	$(PY) -m pip install --quiet -e '.[gpu-test]'

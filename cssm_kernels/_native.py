@@ -76,5 +76,5 @@ def export_checks() -> list[jax.export.DisabledSafetyCheck]:
     The program then runs wherever this package is imported first.
     """
     modules = [module for module in (load(), load_cuda()) if module is not None]
-    names = [name for module in modules for name in module.handlers()]
+    names = ["triton_kernel_call", *(name for module in modules for name in module.handlers())]
     return [jax.export.DisabledSafetyCheck.custom_call(name) for name in names]

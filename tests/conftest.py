@@ -13,6 +13,12 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`pytest -m gpu` computes on the GPU, with the CPU beside it to compare with."""
+    if config.option.markexpr == "gpu" and os.environ["JAX_PLATFORMS"] == "cpu":
+        jax.config.update("jax_platforms", "cuda,cpu")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)

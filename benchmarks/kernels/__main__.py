@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks import environment
+from benchmarks import environment, platforms
 from benchmarks.mechanism.tables import number, times
 from benchmarks.mechanism.terminal import console
 
@@ -26,7 +26,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--seconds", type=float, default=1.5, help="timed calls of one contender in one case take at most this"
     )
-    result.add_argument("--allocators", default=",".join(environment.ALLOCATORS), help="malloc settings (all)")
+    result.add_argument("--platform", choices=platforms.PLATFORMS, default=platforms.AUTO, help=platforms.HELP)
+    result.add_argument(
+        "--allocators", help="malloc settings (all; the default one for a GPU, which has no use for it)"
+    )
     result.add_argument(
         "--no-long", action="store_true", help="leave out the compile time of T=50,000 (XLA needs over 20 s)"
     )
@@ -34,13 +37,14 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def run(allocator: str, cases: list[str], seconds: float, long: bool) -> list[dict[str, Any]]:
-    """Measure in a process with this malloc setting."""
-    job = {"allocator": allocator, "cases": cases, "seconds": seconds, "long": long}
+def run(allocator: str, platform: str, cases: list[str], seconds: float, long: bool) -> list[dict[str, Any]]:
+    """Measure on this platform in a process with this malloc setting."""
+    job = {"allocator": allocator, "platform": platform, "cases": cases, "seconds": seconds, "long": long}
+    variables = environment.with_allocator(allocator) | platforms.VARIABLES[platform]
     results = []
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.kernels.measure"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment.with_allocator(allocator),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables,
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
@@ -54,13 +58,19 @@ def run(allocator: str, cases: list[str], seconds: float, long: bool) -> list[di
     return results
 
 
+def failed(one: dict[str, Any]) -> bool:
+    """Whether a result is wrong or missing for no good reason."""
+    return one["status"] not in ("ok", "left out")
+
+
 def table(results: list[dict[str, Any]]) -> Table:
     """One line a case: how much slower the others are than our kernel, and how near that is to a copy."""
     columns = (
         "case", "malloc", "native ms", "xla / native", "(best)", "lax.scan / native", "(best)", "native GB/s",
         "of copy", "in place", "of triad", "temp MB native", "xla", "lax.scan", "compile s native", "xla", "lax.scan",
     )  # fmt: skip
-    result = Table(title="medians of interleaved calls; (best): the same of the shortest calls")
+    where = "; ".join(dict.fromkeys(f"{one['device']}, {one['clock']}" for one in results if math.isfinite(one["ms"])))
+    result = Table(title=f"medians of interleaved calls; (best): the same of the shortest calls ({where})")
     for column in columns:
         text = column in ("case", "malloc")
         result.add_column(column, justify="left" if text else "right", no_wrap=column == "case")
@@ -76,7 +86,7 @@ def table(results: list[dict[str, Any]]) -> Table:
         ratios = [
             times(get(one, column)) for one in (xla, sequential) for column in ("times_native", "times_native_best")
         ]
-        wrong = [f"{name}: {one['status']}" for name, one in contenders.items() if one["status"] != "ok"]
+        wrong = [f"{name}: {one['status']}" for name, one in contenders.items() if failed(one)]
         result.add_row(
             case + (f" [{', '.join(wrong)}]" if wrong else ""),
             allocator,
@@ -95,15 +105,24 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 1 if any result was wrong or failed."""
-    from benchmarks.kernels.measure import CASES, Result
+    from benchmarks.kernels.measure import CASES, NOT_ON_A_GPU, Result, cases
 
     arguments = parser().parse_args(argv)
-    cases = [case.name for case in CASES if arguments.only in case.name]
-    allocators = arguments.allocators.split(",")
+    try:
+        platform = platforms.resolve(arguments.platform)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    names = [case.name for case in cases(platform) if arguments.only in case.name]
+    allocators = (arguments.allocators or ",".join(environment.ALLOCATORS)).split(",")
+    if platform == platforms.CUDA:
+        allocators = allocators[:1]
+        gone = ", ".join(case.name for case in CASES if case not in cases(platform))
+        print(f"left out on a GPU: {gone}: XLA's transforms on both sides; copies in place: {NOT_ON_A_GPU}")
     results: list[dict[str, Any]] = []
     for allocator in allocators:
         long = not arguments.no_long and allocator == allocators[0] and arguments.only in "compile"
-        results += run(allocator, cases, arguments.seconds, long)
+        results += run(allocator, platform, names, arguments.seconds, long)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with open(arguments.out / "kernels.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Result)])
@@ -115,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     (arguments.out / "kernels.json").write_text(json.dumps({"environment": facts, "results": rows}, indent=1) + "\n")
     console().print(table(results))
-    return int(any(one["status"] != "ok" for one in results))
+    return int(any(failed(one) for one in results))
 
 
 if __name__ == "__main__":

@@ -122,6 +122,17 @@ CASES = tuple(
     for gradient in (False, True)
 )
 
+GPU_CASES = tuple(
+    LinearCase(shape, axis, dtype, varying, gradient)
+    for shape, axis, dtype, kinds in (
+        ((1024, 65_536), 0, "complex64", (False, True)),
+        ((1, 65_536, 64), 1, "float32", (True,)),
+    )
+    for varying in kinds
+    for gradient in (False, True)
+)
+"""More, for a GPU: too large for its cache, and so few lanes that time is cut into chunks."""
+
 LONG = LinearCase((50_000, 32), 0, "float32", True, True)
 """For compile time: XLA's grows with the length of an associative scan."""
 

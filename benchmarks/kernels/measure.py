@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 
+from benchmarks import cuda_events, environment, platforms
+from benchmarks.kernel_calls import kernel_calls
 from benchmarks.kernels import linear, spectral
 from benchmarks.kernels.case import NATIVE, TOLERANCE, Case, copy, copy_operands, triad
 from benchmarks.timing import Task, affordable, interleave
@@ -20,7 +22,18 @@ from benchmarks.timing import Task, affordable, interleave
 NAN = float("nan")
 
 CASES: tuple[Case, ...] = (*linear.CASES, *spectral.CASES)
-"""All cases."""
+"""All cases on a CPU."""
+
+GPU_CASES: tuple[Case, ...] = (*linear.CASES, *linear.GPU_CASES, *spectral.SCANS, *spectral.GPU_CASES)
+"""All cases on a GPU."""
+
+LEFT_OUT = "left out"
+NOT_ON_A_GPU = "memory on a GPU comes from XLA's pool: there are no fresh pages to save"
+
+
+def cases(platform: str) -> tuple[Case, ...]:
+    """All cases on a platform of `platforms`, resolved."""
+    return GPU_CASES if platform == platforms.CUDA else CASES
 
 
 @dataclass
@@ -28,7 +41,9 @@ class Result:
     """One contender in one case; the fields are the columns of the CSV.
 
     Attributes:
-      status: ok, wrong (no time then) or error.
+      status: ok, wrong (no time then), error, or left out for the reason in `note`.
+      clock: 'wall', or 'cuda events': time on the GPU, without dispatch.
+      kernels: custom calls of ours in the program; none where it is XLA's.
       ms: median; `ms_best` the shortest call.
       times_native: median over that of our kernel, in the same interleaved run; `times_native_best` likewise of the
         shortest calls.
@@ -43,6 +58,9 @@ class Result:
     allocator: str
     contender: str
     status: str = "ok"
+    device: str = ""
+    clock: str = "wall"
+    kernels: str = ""
     ms: float = NAN
     ms_best: float = NAN
     calls: int = 0
@@ -67,6 +85,12 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..
     return program, compile_s, analysis.temp_size_in_bytes / 1e6 if analysis is not None else NAN
 
 
+def device() -> str:
+    """What is measured on."""
+    kind = jax.devices()[0].device_kind
+    return environment.cpu_model() if jax.default_backend() == "cpu" else kind
+
+
 class InPlace:
     """`copy` into its own operand's buffer, again and again."""
 
@@ -84,11 +108,19 @@ def measure(case: Case, allocator: str, seconds: float, contenders: Iterable[str
     arguments = case.operands()
     results: dict[str, Result] = {}
     calls: dict[str, Callable[[], Any]] = {}
+    clock = cuda_events.clock()
+
+    def result_of(name: str) -> Result:
+        results[name] = Result(
+            case.name, allocator, name, device=device(), clock="wall" if clock is None else "cuda events"
+        )
+        return results[name]
 
     def add(name: str, function: Callable[..., Any], values: tuple[Any, ...]) -> None:
-        result = results[name] = Result(case.name, allocator, name)
+        result = result_of(name)
         try:
             program, result.compile_s, result.temp_mb = compiled(function, *values)
+            result.kernels = " ".join(f"{name} x{count}" for name, count in kernel_calls(program).items())
             if name in case.contenders:
                 result.rel_err = case.error(program(*values), arguments)
                 if not result.rel_err <= TOLERANCE:
@@ -97,24 +129,35 @@ def measure(case: Case, allocator: str, seconds: float, contenders: Iterable[str
                         f"relative error {result.rel_err:.1e}, allowed {TOLERANCE:.0e}",
                     )
                     return
+            if clock is None:
+                calls[name] = lambda: jax.block_until_ready(program(*values))
+            else:
+                calls[name] = clock.counting(cuda_events.device_seconds(function, *values))
         except Exception as problem:
             traceback.print_exc()
             result.status, result.note = "error", f"{type(problem).__name__}: {problem}"[:300]
-            return
-        calls[name] = lambda: jax.block_until_ready(program(*values))
 
     for name in contenders or case.contenders:
         add(name, case.function(name), arguments)
     add("copy", copy, copy_operands(case))
     if case.triad:
         add("triad", triad, arguments)
-    results["in_place"] = Result(case.name, allocator, "in_place")
-    calls["in_place"] = InPlace(copy_operands(case)[0])
-    _time(case, calls, results, seconds)
+    in_place = result_of("in_place")
+    if cuda_events.on_cuda():
+        in_place.status, in_place.note = LEFT_OUT, NOT_ON_A_GPU
+    else:
+        calls["in_place"] = InPlace(copy_operands(case)[0])
+    _time(case, calls, results, seconds, clock or time.perf_counter)
     return list(results.values())
 
 
-def _time(case: Case, calls: dict[str, Callable[[], Any]], results: dict[str, Result], seconds: float) -> None:
+def _time(
+    case: Case,
+    calls: dict[str, Callable[[], Any]],
+    results: dict[str, Result],
+    seconds: float,
+    clock: Callable[[], float],
+) -> None:
     tasks = {}
     for name, call in calls.items():
         call()
@@ -123,7 +166,7 @@ def _time(case: Case, calls: dict[str, Callable[[], Any]], results: dict[str, Re
         counts = affordable(time.perf_counter() - start, seconds, warmup=1, repeats=40, retries=1)
         # After a contender that leaves a core idle, the next one's first call also waits for that core to come back.
         tasks[name] = Task(call, settle=True, **counts._asdict())
-    timings = interleave(tasks)
+    timings = interleave(tasks, clock=clock)
     for name, timing in timings.items():
         result = results[name]
         result.ms, result.ms_best, result.calls = timing.median * 1e3, timing.best * 1e3, len(timing.retries[0])
@@ -141,7 +184,7 @@ def measure_long(allocator: str) -> list[Result]:
     case = linear.LONG
     arguments, results = case.operands(), []
     for name in case.contenders:
-        result = Result(f"{case.name}-compile", allocator, name)
+        result = Result(f"{case.name}-compile", allocator, name, device=device())
         program, result.compile_s, result.temp_mb = compiled(case.function(name), *arguments)
         result.rel_err = case.error(program(*arguments), arguments)
         if not result.rel_err <= TOLERANCE:
@@ -153,7 +196,7 @@ def measure_long(allocator: str) -> list[Result]:
 def main() -> None:
     """Worker: the job (JSON) from stdin, a result (JSON) a line on stdout."""
     job = json.load(sys.stdin)
-    for case in CASES:
+    for case in cases(job["platform"]):
         if case.name in job["cases"]:
             for result in measure(case, job["allocator"], job["seconds"]):
                 print(json.dumps(asdict(result)), flush=True)

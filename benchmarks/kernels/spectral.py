@@ -180,7 +180,7 @@ LAYERS = (
     (4, 8, 128, 128, 32),
     (1, 8, 56, 56, 384),
 )
-CASES = (
-    *(SpectralCase(shape, gradient) for shape in LAYERS for gradient in (False, True)),
-    *(TransformCase(shape, inverse) for shape in LAYERS for inverse in (False, True)),
-)
+SCANS = tuple(SpectralCase(shape, gradient) for shape in LAYERS for gradient in (False, True))
+CASES = (*SCANS, *(TransformCase(shape, inverse) for shape in LAYERS for inverse in (False, True)))
+GPU_CASES = tuple(SpectralCase((16, 64, 32, 32, 64), gradient) for gradient in (False, True))
+"""More, for a GPU: too large for its cache, with sequences and channels enough to fill it."""

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import cuda_events
+from benchmarks.kernel_calls import kernel_calls
 from benchmarks.mechanism import agreement, models
 from benchmarks.mechanism.agreement import Result
 from benchmarks.mechanism.budget import MEASURES, Budget, Refusal
@@ -23,7 +25,7 @@ from benchmarks.mechanism.records import ERROR, MISMATCH, OK, Row, classify, wor
 from benchmarks.timing import SETTLE_BELOW_S, Counts, Task, Timing, affordable, grants, interleave, wished_s
 
 LOOP_S = 0.1
-"""Device time is taken over a loop of about this length, of at most MAX_LOOP calls."""
+"""Without CUDA events, device time is taken over a loop of about this length, of at most MAX_LOOP calls."""
 
 MAX_LOOP = 100
 
@@ -39,20 +41,20 @@ Verdicts = dict[str, tuple[str, str]]
 
 @dataclass
 class Measure:
-    """One program of a cell: forward, or forward and backward."""
+    """One program of a cell: forward, or forward and backward. `timed` is the same work as device time is taken of."""
 
     status: str = OK
     note: str = ""
     program: models.Program | None = None
-    loop: models.Program | None = None
-    loop_calls: int = 1
+    timed: models.Program | None = None
+    timed_calls: int = 1
     call_s: float = 0.0
     wall: Timing | None = None
     device: Timing | None = None
 
     def fail(self, status: str, note: str) -> None:
         """Take no time, and free what was compiled."""
-        self.status, self.note, self.program, self.loop = status, note, None, None
+        self.status, self.note, self.program, self.timed = status, note, None, None
 
 
 @dataclass
@@ -75,6 +77,7 @@ class GroupRun:
         self.probe_images = models.images(group.shape, options, random=True)
         self.cells = {key: Cell(SERIES[key]) for key in group.series}
         self.results: dict[str, Result] = {}
+        self.events = cuda_events.clock()
 
     def run(self, parameters: models.Parameters, verdicts: Verdicts, allocator: str) -> None:
         """Prepare, check and time every cell."""
@@ -130,6 +133,8 @@ class GroupRun:
         apply = models.forward(cell.series, shape, self.options)
         function = apply if name == "fwd" else models.gradient(apply)
         measure.program = program = models.Program(function, cell.params, self.images)
+        if cuda_events.on_cuda() and cell.series.impl in ("native", "unfused") and not kernel_calls(program.compiled):
+            measure.note = "XLA's program: no kernel of ours was called"
         self.emit("stage", series=key, measure=name, shape=shape, stage="first call")
         start = time.perf_counter()
         out = program(models.randomised(cell.params), self.probe_images)
@@ -150,17 +155,19 @@ class GroupRun:
             if not finite:
                 measure.note = "result not finite"
         if measure.call_s <= self.options.loop_below:
-            self.emit("stage", series=key, measure=name, shape=shape, stage="compile loop")
-            build = models.forward_loop if name == "fwd" else models.gradient_loop
-            measure.loop_calls = max(1, min(MAX_LOOP, int(LOOP_S / max(measure.call_s, 1e-6))))
-            measure.loop = models.Program(build(apply), cell.params, self.images, *self._loop_arguments(1))
-            spent += measure.loop.build_s
+            self.emit("stage", series=key, measure=name, shape=shape, stage="compile for device time")
+            if self.events is not None:
+                timed = cuda_events.bracketed(function)
+            else:
+                timed = (models.forward_loop if name == "fwd" else models.gradient_loop)(apply)
+                measure.timed_calls = max(1, min(MAX_LOOP, int(LOOP_S / max(measure.call_s, 1e-6))))
+            measure.timed = models.Program(timed, cell.params, self.images, *self._loop_arguments(1))
+            spent += measure.timed.build_s
         self.budget.record(key, name, shape, spent)
         self.emit("cost", series=key, measure=name, shape=shape, seconds=spent)
 
-    @staticmethod
-    def _loop_arguments(calls: int) -> tuple[Any, Any]:
-        return jnp.float32(0.0), jnp.int32(calls)
+    def _loop_arguments(self, calls: int) -> tuple[Any, ...]:
+        return () if self.events is not None else (jnp.float32(0.0), jnp.int32(calls))
 
     def _check(self, allocator: str) -> None:
         checks = agreement.compare(
@@ -184,9 +191,10 @@ class GroupRun:
                 if measure.program is not None and measure.wall is None:
                     calls[key, name, "wall"] = (measure, plan)
                     seconds[key, name, "wall"] = measure.call_s
-                if measure.loop is not None:
-                    calls[key, name, "device"] = (measure, {"warmup": 1, "repeats": 1, "retries": options.retries})
-                    seconds[key, name, "device"] = measure.call_s * measure.loop_calls
+                if measure.timed is not None:
+                    once = {"warmup": 1, "repeats": 1, "retries": options.retries}
+                    calls[key, name, "device"] = (measure, once if self.events is None else plan)
+                    seconds[key, name, "device"] = measure.call_s * measure.timed_calls
         wishes = {task: min(self.budget.cell_s, wished_s(seconds[task], **wish)) for task, (_, wish) in calls.items()}
         shares = grants(wishes, self.end - time.time())
         for task, (measure, wish) in calls.items():
@@ -196,11 +204,12 @@ class GroupRun:
 
     def _task(self, cell: Cell, measure: Measure, kind: str, counts: Counts) -> Task:
         if kind == "device":
-            assert measure.loop is not None
-            loop, arguments = measure.loop, self._loop_arguments(measure.loop_calls)
-            return Task(
-                lambda: loop(cell.params, self.images, *arguments), **counts._asdict(), calls=measure.loop_calls
-            )
+            assert measure.timed is not None
+            timed, arguments = measure.timed, self._loop_arguments(measure.timed_calls)
+            call = partial(timed, cell.params, self.images, *arguments)
+            if self.events is not None:
+                return Task(self.events.counting(cuda_events.after(call)), **counts._asdict(), clock=self.events)
+            return Task(call, **counts._asdict(), calls=measure.timed_calls)
         assert measure.program is not None
         program, settle = measure.program, measure.call_s < SETTLE_BELOW_S
         return Task(lambda: program(cell.params, self.images), settle=settle, **counts._asdict())

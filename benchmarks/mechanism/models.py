@@ -87,6 +87,13 @@ def use_compilation_cache(folder: str) -> None:
     jax.monitoring.register_event_listener(_count_hits)
 
 
+def full_precision_on_a_gpu() -> None:
+    """float32 products in float32, unless JAX_DEFAULT_MATMUL_PRECISION says otherwise: by default XLA rounds the operands of
+    convolutions and matrix products to TF32 there, 2^-11, and no two series would agree to what `agreement` asks for."""
+    if jax.default_backend() == "gpu" and jax.config.jax_default_matmul_precision is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_default_matmul_precision", "highest")
+
+
 def temporary_mb(compiled: Any) -> float:
     """Temporary memory of a compiled program by XLA's analysis, in MB; NaN where the backend has none."""
     analysis = compiled.memory_analysis()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks import platforms
 from benchmarks.environment import ALLOCATORS
 
 DEFAULTS: dict[str, Any] = {
@@ -64,6 +65,7 @@ class Options:
     dtype: str
     random_video: bool
     frame_readout: str
+    platform: str
     allocators: tuple[str, ...]
     warmup: int
     repeats: int
@@ -126,11 +128,11 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="dtype of the input only")
     what.add_argument("--random_video", action="store_true", help="independent frames instead of one image repeated")
     what.add_argument("--frame_readout", choices=("last", "all"), default="last")
+    what.add_argument("--platform", choices=platforms.PLATFORMS, default=platforms.AUTO, help=platforms.HELP)
     what.add_argument(
         "--allocators",
         type=_names(tuple(ALLOCATORS)),
-        default=("default", "tuned"),
-        help="malloc settings, of default, tuned, one_arena (default,tuned)",
+        help="malloc settings, of default, tuned, one_arena (default,tuned; on a GPU, which has no use for it, default)",
     )
     how = result.add_argument_group("how long")
     how.add_argument("--warmup", type=_natural, help="untimed calls before each retry (5)")
@@ -173,6 +175,13 @@ def parse(argv: list[str] | None = None) -> Options:
         print("--embed_dim is ignored, as in the reference: the width is --theory_c")
     if arguments["from_csv"] is not None and not arguments["from_csv"].is_file():
         cli.error(f"--from-csv is {arguments['from_csv']}, which is no file; expected a CSV of this suite")
+    if arguments["from_csv"] is None:
+        try:
+            arguments["platform"] = platforms.resolve(arguments["platform"])
+        except ValueError as error:
+            cli.error(str(error))
+    if arguments["allocators"] is None:
+        arguments["allocators"] = ("default",) if arguments["platform"] == platforms.CUDA else ("default", "tuned")
     return Options(**{field.name: arguments[field.name] for field in fields(Options)})
 
 

@@ -68,7 +68,8 @@ class Row:
     Attributes:
       fwd_ms: median over the retries of their medians; `_min`/`_max` the range of those medians, `_best` the shortest
         call, `fwd_calls` the timed calls.
-      fwd_dev_ms: time per call inside one compiled loop, without host dispatch; `bwd_dev_ms` the same of fwd+bwd.
+      fwd_dev_ms: time per call without host dispatch: on a GPU between CUDA events, elsewhere inside one compiled loop;
+        `bwd_dev_ms` the same of fwd+bwd.
       peak_mb: temporary memory of the larger of the two programs, as XLA's memory analysis states it.
       compile_s: trace, lower and compile of both programs.
       out_rel_err: distance of the outputs from those of `compared_with`; `grad_rel_err` likewise.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks import environment
+from benchmarks import environment, platforms
 from benchmarks.mechanism import panels
 from benchmarks.mechanism.budget import MEASURES, Budget, part_of_time, weight
 from benchmarks.mechanism.options import Options
@@ -133,7 +133,8 @@ class Supervisor:
             "compilation_cache": self.cache.name,
         }
         finished, stage = 0, None
-        with _Worker(self.worker, environment.with_allocator(allocator), job) as worker:
+        variables = environment.with_allocator(allocator) | platforms.VARIABLES[self.options.platform]
+        with _Worker(self.worker, variables, job) as worker:
             while True:
                 event = worker.next_event(self.options.cell_timeout + (0.0 if stage else START_UP_S))
                 kind = event["event"]

@@ -60,6 +60,7 @@ def work(job: dict[str, Any], emit: Emit) -> None:
     groups = [Group(Shape(*g["shape"]), tuple(g["series"]), tuple(map(tuple, g["panels"]))) for g in job["groups"]]
     budget, allocator = Budget.from_json(job["budget"]), job["allocator"]
     models.use_compilation_cache(job["compilation_cache"])
+    models.full_precision_on_a_gpu()
     facts = models.environment()
     if facts["backend"] == "cpu":
         facts["device"] = environment.cpu_model()

@@ -2,12 +2,15 @@
 #include <cuda_runtime.h>
 #include <pybind11/pybind11.h>
 
+#include "cuda/events.h"
+#include "cuda/profiling.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace cssm::cuda {
 
 XLA_FFI_DECLARE_HANDLER_SYMBOL(cssm_cuda_spectral_scan_forward);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(cssm_cuda_spectral_scan_backward);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(cssm_cuda_record_event);
 
 namespace py = pybind11;
 
@@ -19,6 +22,7 @@ PYBIND11_MODULE(_cuda, m) {
     py::dict handlers;
     handlers["cssm_cuda_spectral_scan_forward"] = capsule(cssm_cuda_spectral_scan_forward);
     handlers["cssm_cuda_spectral_scan_backward"] = capsule(cssm_cuda_spectral_scan_backward);
+    handlers["cssm_cuda_record_event"] = capsule(cssm_cuda_record_event);
     return handlers;
   });
   m.def("build_info", [] {
@@ -27,6 +31,11 @@ PYBIND11_MODULE(_cuda, m) {
     info["architectures"] = CSSM_CUDA_ARCHITECTURES;
     return info;
   });
+  m.def("elapsed_ms", &elapsed_ms, py::arg("first"), py::arg("last"), py::call_guard<py::gil_scoped_release>());
+  m.def("profiler_start", &profiler_start);
+  m.def("profiler_stop", &profiler_stop);
+  m.def("range_push", &range_push, py::arg("name"));
+  m.def("range_pop", &range_pop);
 }
 
 }  // namespace cssm::cuda

@@ -40,7 +40,7 @@ def forward(a, x, h0, reset, *, axis, reverse, results):
         maps = _chunk_maps(a, x, reset, shape, x.dtype, axis=axis, reverse=reverse, adjoint=False)
         carries = _chained(*maps, h0, axis=axis, reverse=False)
     operands = dict(a=a, x=x, h0=h0, reset=reset, da=None, h=None, h0_before=None, carries=carries)
-    return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, chunk, REVERSE=reverse)
+    return _launch("forward", operands, dict(out=results[0], final=results[1]), shape, axis, chunk, REVERSE=reverse)
 
 
 def tangent_is_fused(shape, axis, da, dx) -> bool:
@@ -52,7 +52,9 @@ def tangent(a, h, h0, reset, da, dx, dh0, *, axis, reverse, results):
     """(dh, dfinal)"""
     shape, _ = results[0]
     operands = dict(a=a, x=dx, h0=dh0, reset=reset, da=da, h=h, h0_before=h0, carries=None)
-    return _launch("scan", operands, dict(out=results[0], final=results[1]), shape, axis, shape[axis], REVERSE=reverse)
+    return _launch(
+        "forward", operands, dict(out=results[0], final=results[1]), shape, axis, shape[axis], REVERSE=reverse
+    )
 
 
 def backward(a, h, h0, reset, ct, ct_final, *, axis, reverse, wants_dh0, results):
@@ -88,7 +90,7 @@ def _chained(products, finals, start, *, axis, reverse) -> Array:
     results = [(finals.shape, finals.dtype), (state_shape(finals.shape, axis), finals.dtype)]
     operands = dict(a=products, x=finals, h0=start, reset=None, da=None, h=None, h0_before=None, carries=None)
     outs = dict(out=results[0], final=results[1])
-    return _launch("scan", operands, outs, finals.shape, axis, finals.shape[axis], REVERSE=reverse)[0]
+    return _launch("forward", operands, outs, finals.shape, axis, finals.shape[axis], REVERSE=reverse)[0]
 
 
 def _chunk(shape, axis) -> int:
@@ -127,7 +129,7 @@ def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, ax
         results = {**results, "da": ((partials, *gate), results["da"][1])}
     strides = {name.upper(): s and tuple(s) for name, s in zip(arrays, lanes.strides)}
     return triton_call(
-        getattr(triton_kernels, kernel),
+        getattr(triton_kernels, f"linear_scan_{kernel}"),
         [ABSENT if v is None else v for v in operands.values()],
         list(results.values()),
         programs=column_blocks * row_blocks * chunks,

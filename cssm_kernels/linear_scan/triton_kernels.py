@@ -105,7 +105,7 @@ def _before(
 
 
 @triton.jit
-def scan(
+def linear_scan_forward(
     a, x, h0, reset, da, h, h0_before, carries, out, final,
     STEPS: tl.constexpr, CHUNK: tl.constexpr, REVERSE: tl.constexpr,
     KEPT: tl.constexpr, REDUCED: tl.constexpr,
@@ -206,7 +206,7 @@ def _start(
 
 
 @triton.jit
-def chunk_maps(
+def linear_scan_chunk_maps(
     a, x, reset, product, final,
     STEPS: tl.constexpr, CHUNK: tl.constexpr, REVERSE: tl.constexpr, ADJOINT: tl.constexpr,
     KEPT: tl.constexpr, REDUCED: tl.constexpr,
@@ -283,7 +283,7 @@ def _map_steps(
 
 
 @triton.jit
-def vjp(
+def linear_scan_vjp(
     a, h, h0, reset, ct, ct_final, carries, dx, dh0, da,
     STEPS: tl.constexpr, CHUNK: tl.constexpr, REVERSE: tl.constexpr,
     KEPT: tl.constexpr, REDUCED: tl.constexpr,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.cuda_events import EventClock
 from benchmarks.timing import Task, Timing, affordable, grants, interleave, takes_turn
 
 
@@ -68,6 +69,23 @@ def test_warmup_and_settling_calls_are_not_timed():
 def test_a_loop_is_divided_by_its_calls():
     clock = Clock()
     assert interleave({"a": Task(clock.work("a", 6.0), repeats=1, calls=3)}, clock=clock)["a"].median == 2.0
+
+
+def test_a_task_may_have_a_clock_of_its_own():
+    wall, own = Clock(), Clock()
+
+    def call() -> None:
+        wall.now += 5.0
+        own.now += 2.0
+
+    timings = interleave({"a": Task(call, repeats=2, clock=own), "b": Task(call, repeats=2)}, clock=wall)
+    assert (timings["a"].retries, timings["b"].retries) == ([[2.0, 2.0]], [[5.0, 5.0]])
+
+
+def test_a_clock_of_events_moves_in_its_calls_alone():
+    clock = EventClock()
+    timing = interleave({"a": Task(clock.counting(lambda: 3.0), repeats=2)}, clock=clock)["a"]
+    assert (timing.retries, clock()) == ([[3.0, 3.0]], 6.0)
 
 
 def test_contenders_with_fewer_turns_are_spread_over_the_rounds():

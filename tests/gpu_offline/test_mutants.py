@@ -110,7 +110,7 @@ def mutated(monkeypatch, tmp_path):
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, "mutant_kernels", module)
         spec.loader.exec_module(module)
-        for kernel in ("scan", "chunk_maps", "vjp"):
+        for kernel in ("linear_scan_forward", "linear_scan_chunk_maps", "linear_scan_vjp"):
             monkeypatch.setattr(triton_kernels, kernel, getattr(module, kernel))
 
     return mutate
