@@ -23,7 +23,8 @@ the programs were compiled by XLA for each GPU; bytes are XLA's own analysis of 
 their PTX loads and stores when `tools/ptxsim` runs it at these sizes; the time is those bytes at the memory's nominal
 bandwidth, which no program reaches and which leaves out arithmetic, latency and launches.
 
-T = 1,024 and 65,536 lanes, complex64, for linear_scan; (1, 1024, 32, 32, 32), float32, for the others.
+T = 1,024 and 65,536 lanes, complex64, for linear_scan; (1, 1024, 32, 32, 32), float32, for the others: one sequence, whose
+time is cut into chunks to fill the GPU. "Of many": (40, 32, 32, 32, 32), which fill it as they are.
 
 - minimum: bytes that any program must read and write once.
 - kernels: what the program launches; a Triton call is one, our CUDA calls are counted by their launches.

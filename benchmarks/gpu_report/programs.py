@@ -14,6 +14,9 @@ from cssm_kernels import linear_scan, spectral_scan
 
 STEPS, LANES = 1024, 65_536
 FRAMES = (1, 1024, 32, 32, 32)
+# Sequences enough to fill a GPU, where time is not cut into chunks; as many frames, about.
+MANY = (40, 32, 32, 32, 32)
+ALONE = "spectral_scan"
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,14 @@ def _spectral() -> Iterator[Program]:
     def forward(implementation):
         return lambda x, k: spectral_scan(x, k, implementation=implementation)
 
-    _, _, height, width, channels = FRAMES
-    x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
-    k = jax.ShapeDtypeStruct((height, width // 2 + 1, channels), jnp.complex64)
-    for name, kernels in (("spectral_scan", "cuda"), ("rfft2, associative_scan, irfft2", None)):
-        yield Program(name, forward, (x, k), 2 * _bytes(x), kernels)
-        yield Program(f"{name}, + backward", _with_gradient(forward), (x, k, x), 5 * _bytes(x), kernels)
+    for frames in (FRAMES, MANY):
+        *_, height, width, channels = frames
+        x = jax.ShapeDtypeStruct(frames, jnp.float32)
+        k = jax.ShapeDtypeStruct((height, width // 2 + 1, channels), jnp.complex64)
+        for name, kernels in ((ALONE, "cuda"), ("rfft2, associative_scan, irfft2", None)):
+            name += " of many" if frames == MANY else ""
+            yield Program(name, forward, (x, k), 2 * _bytes(x), kernels)
+            yield Program(f"{name}, + backward", _with_gradient(forward), (x, k, x), 5 * _bytes(x), kernels)
 
 
 def _layer() -> Iterator[Program]:
@@ -86,7 +91,7 @@ def _layer() -> Iterator[Program]:
     x = jax.ShapeDtypeStruct(FRAMES, jnp.float32)
     params = jax.eval_shape(NoGateCSSM(channels=FRAMES[-1]).init, jax.random.key(0), x)
     for name, kernels in (("NoGateCSSM", "cuda"), ("NoGateCSSM of XLA", None)):
-        alone = "spectral_scan" if kernels else ""
+        alone = ALONE if kernels else ""
         yield Program(name, forward, (x, params), 2 * _bytes(x), kernels, alone)
         both = _with_gradient(forward)
         yield Program(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -36,8 +37,14 @@ def kernel_traffic(program: Program, capability: int = 90) -> Traffic:
     return Traffic(
         sum(report.bytes_loaded + report.bytes_stored for report in reports),
         32 * sum(report.sectors_loaded + report.sectors_stored for report in reports),
-        Counter(name for name, _ in done),
+        Counter(_readable(name) for name, _ in done),
     )
+
+
+def _readable(name: str) -> str:
+    """A kernel's name without its template arguments."""
+    mangled = re.match(r"_ZN4cssm4cuda\d+([a-z_]+)I", name)
+    return mangled[1] if mangled else name
 
 
 def _random(rng: np.random.Generator, shape: jax.ShapeDtypeStruct) -> jax.Array:

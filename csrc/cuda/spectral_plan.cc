@@ -41,9 +41,16 @@ Plan make_plan(const SpectralScan& scan, int spectra, bool keeps_states, size_t 
   const int most_group = std::min(kMostGroupLog2, next_log2(scan.channels));
   const int least_group = std::min(most_group, next_log2(kHalfSector / element));
   const size_t half = std::min(limits.shared_per_block, limits.shared_per_sm / 2 - limits.reserved_per_block);
-  for (int group_log2 = most_group; group_log2 >= least_group; --group_log2) {
-    const auto [fits, plan] = fitting(group_log2, half);
-    if (fits && plan.kept >= least_kept) return plan;
+  // With fewer states kept, x is read and transformed more often: that counts for more than a second block on the SM,
+  // and this for more than whole sectors.
+  for (int kept = most_kept; kept >= least_kept; kept /= 2) {
+    for (const size_t budget : {half, limits.shared_per_block}) {
+      for (int group_log2 = most_group; group_log2 >= least_group; --group_log2) {
+        const auto [fits, plan] = fitting(group_log2, budget);
+        if (fits && plan.kept >= kept) return plan;
+      }
+    }
+    if (kept == 0) break;
   }
   for (const int kept : {least_kept, 0}) {
     for (int group_log2 = most_group; group_log2 >= 0; --group_log2) {

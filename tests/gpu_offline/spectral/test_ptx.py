@@ -99,7 +99,7 @@ def test_forward_traffic(dtype, waste, twin, rng):
     assert sectors == (waste * frame + spectrum, waste * frame + spectrum)
 
 
-@pytest.mark.parametrize("kib, readings", [(227, 7 / 8), (14, 10 / 8), (11, 16 / 8)])
+@pytest.mark.parametrize("kib, readings", [(227, 7 / 8), (11, 10 / 8), (8, 16 / 8)])
 def test_backward_traffic(kib, readings, twin, rng):
     """ct once, dx once, x as often as the states that shared memory holds make necessary."""
     case = Case((), 16, (8, 8, 8))
