@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,11 +106,13 @@ _FLAGS = "-O1 -fexpensive-optimizations -march=native"
 
 def build(source: Path, folder: Path) -> Path:
     """The twin of the sources in `source`, made by CMake in `folder`."""
+    cmake, ninja = (Path(sys.executable).with_name(name) for name in ("cmake", "ninja"))  # of the test extra
     configure = [
-        *("cmake", "-S", source, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=", f"-DCMAKE_CXX_FLAGS={_FLAGS}"),
+        *(cmake, "-S", source, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", "-DCMAKE_BUILD_TYPE="),
         *("-DCSSM_PYTHON=OFF", "-DCSSM_GPU_OFFLINE=ON", f"-DCSSM_FFI_INCLUDE_DIR={jax.ffi.include_dir()}"),
+        f"-DCMAKE_CXX_FLAGS={_FLAGS}",
     ]
-    for command in (configure, ["cmake", "--build", folder, "--target", "cssm_cuda_twin"]):
+    for command in (configure, [cmake, "--build", folder, "--target", "cssm_cuda_twin"]):
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / "csrc/cuda/libcssm_cuda_twin.so"
