@@ -161,7 +161,8 @@ def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int]:
         columns = max(1, tile // rows)
         return rows, columns
     columns = min(tile, _power_of_two(lanes.kept_count))
-    rows = min(_power_of_two(lanes.reduced_count), max(_MOST_ROWS, tile // columns))
+    most = _MOST_ROWS * 8 // max(itemsize, 8)  # a row is a state and a sum in registers
+    rows = min(_power_of_two(lanes.reduced_count), max(most, tile // columns))
     return rows, columns
 
 
