@@ -143,7 +143,7 @@ def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, ax
         STATE=tl.float64 if double else tl.float32,
         ROWS=rows,
         COLUMNS=columns,
-        UNROLL=_steps_ahead(streams, rows * columns),
+        UNROLL=_steps_ahead(streams, rows * columns * a.dtype.itemsize),
         **strides,
         **constants,
     )
@@ -166,10 +166,10 @@ def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int]:
     return rows, columns
 
 
-def _steps_ahead(streams: int, tile: int) -> int:
-    """Steps loaded together, where so many operands change in time and a tile has so many lanes."""
-    lanes = max(1, tile // (_THREADS * _MOST_LANES))  # groups of lanes a thread loads one after another
-    steps = max(1, min(_MOST_STEPS_AHEAD, _LOADS_AHEAD // (max(streams, 1) * lanes)))
+def _steps_ahead(streams: int, tile_bytes: int) -> int:
+    """Steps loaded together, where so many operands change in time and a step of a tile has so many bytes of each."""
+    loads = max(1, tile_bytes // (_THREADS * 16))  # of 16 bytes, by a thread, of one operand and step
+    steps = max(1, min(_MOST_STEPS_AHEAD, _LOADS_AHEAD // (max(streams, 1) * loads)))
     return _power_of_two(steps + 1) // 2  # sequences are often a power of two long: no steps left over
 
 
