@@ -25,7 +25,8 @@ def launches_of(function: Callable[..., Any], *args: Any) -> list[tuple[str, ptx
 
 @functools.cache
 def _installed_twin() -> Twin:
-    """The CUDA handlers on platform cpu, for the rest of the process."""
+    """The CUDA handlers on platform cpu, for the rest of the process. Those for CUDA must have been built, with nvcc."""
+    _native.require_cuda()
     twin = Twin(built())
     for name, handler in twin.handlers().items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
