@@ -64,10 +64,11 @@ class RecurrencePrimitive:
         mlir.register_lowering(self.primitive, functools.partial(self._lower, None))
         for (platform, implementation), form in native.items():
             self.register_native(platform, implementation, form)
+        self._default = {platform: next(iter(forms.values())) for platform, forms in self.native.items()}
         prim_requires_devices_during_lowering.add(self.primitive)
 
     def register_native(self, platform: str, implementation: str, form: NativeForm) -> None:
-        """Let `implementation` run on `platform`, as the default there if it is the first."""
+        """Let `implementation` run on `platform` where it is named; what runs there unnamed stays as it is."""
         forms = self.native.setdefault(platform, {})
         if not forms:
             mlir.register_lowering(self.primitive, functools.partial(self._lower, platform), platform=platform)
@@ -162,8 +163,7 @@ class RecurrencePrimitive:
         return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
 
     def _form(self, platform, implementation):
-        forms = self.native.get(platform, {})
-        return next(iter(forms.values()), None) if implementation is None else forms.get(implementation)
+        return self._default.get(platform) if implementation is None else self.native.get(platform, {}).get(implementation)
 
     def _check_definition_may_serve(self, platform, implementation):
         """A primitive with no native form of this name anywhere leaves the check to those in its definition."""
