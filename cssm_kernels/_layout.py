@@ -1,7 +1,8 @@
 """Argument checks, and the aligned form the operations work on.
 
-Aligned: every operand has the rank of the result and each of its dimensions is full or 1, so that a broadcast operand is
-read as given and nothing is transposed. The recurrence runs over `axis`; the state has size 1 there.
+Aligned: every operand has the lane dimensions of the result, each full or 1, so that a broadcast operand is read as given
+and nothing is transposed. The recurrence runs over `axis`, a lane dimension; the state has size 1 there. A vector or a
+matrix in each lane has its components in further, trailing dimensions.
 """
 
 from __future__ import annotations
@@ -34,9 +35,19 @@ def full_shape(*operands: Array | None) -> tuple[int, ...]:
     return np.broadcast_shapes(*(x.shape for x in operands if x is not None))
 
 
+def lane_shape(*operands: tuple[Array | None, int]) -> tuple[int, ...]:
+    """The lanes that aligned operands, each given with its number of component dimensions, broadcast to."""
+    return np.broadcast_shapes(*(x.shape[: x.ndim - components] for x, components in operands if x is not None))
+
+
 def state_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """Shape of the state in aligned form: the result's, with size 1 on the time axis."""
     return (*shape[:axis], 1, *shape[axis + 1 :])
+
+
+def with_lanes(x: Array, lanes: int, components: int = 0) -> Array:
+    """x with leading dimensions of size 1 up to this number of lane dimensions."""
+    return x.reshape((1,) * (lanes + components - x.ndim) + x.shape)
 
 
 def state_dtype(dtype: Any) -> Any:
@@ -58,23 +69,51 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
       ValueError: an axis out of range or shapes that do not broadcast.
     """
     x = checked_array("x", x, SUPPORTED_DTYPES)
-    a = _as_dtype("a", a, x.dtype, "x's dtype")
-    shape = _broadcast_shapes(a, x)
-    axis = _normalized_axis(axis, shape)
-    rank = len(shape)
-    if h0 is not None:
-        h0 = _as_dtype("h0", h0, state_dtype(x.dtype), "the dtype of the state")
-        without_time = shape[:axis] + shape[axis + 1 :]
-        if not _broadcasts_to(h0.shape, without_time):
+    a = as_dtype("a", a, x.dtype, "x's dtype")
+    shape = broadcast_lanes(x=(x, 0), a=(a, 0))
+    axis = lane_axis("axis", axis, shape)
+    h0 = None if h0 is None else aligned_state(h0, shape, axis, state_dtype(x.dtype))
+    reset = None if reset is None else aligned_reset(reset, shape, axis)
+    return Aligned(with_lanes(a, len(shape)), with_lanes(x, len(shape)), h0, reset, axis)
+
+
+def broadcast_lanes(**operands: tuple[Array, int]) -> tuple[int, ...]:
+    """The lanes that operands broadcast to by NumPy's rules, each named and given with its number of component dimensions.
+
+    Raises:
+      ValueError: they do not.
+    """
+    shape: tuple[int, ...] = ()
+    before: list[str] = []
+    for name, (x, components) in operands.items():
+        lanes = x.shape[: x.ndim - components]
+        try:
+            shape = np.broadcast_shapes(shape, lanes)
+        except ValueError:
+            which = "shape" if components == 0 else "leading dimensions"
             raise ValueError(
-                f"h0 has shape {h0.shape}; expected one that broadcasts to {without_time}, the shape {shape} of the "
-                f"result without its axis {axis}"
-            )
-        h0 = jnp.expand_dims(h0.reshape((1,) * (rank - 1 - h0.ndim) + h0.shape), axis)
-    if reset is not None:
-        reset = _aligned_reset(reset, shape, axis)
-    a, x = (v.reshape((1,) * (rank - v.ndim) + v.shape) for v in (a, x))
-    return Aligned(a, x, h0, reset, axis)
+                f"{name} has {which} {lanes}, which does not broadcast with the {which} {shape} of {', '.join(before)}"
+            ) from None
+        before.append(name)
+    return shape
+
+
+def aligned_state(h0: Any, shape: tuple[int, ...], axis: int, dtype: Any, components: tuple[int, ...] = ()) -> Array:
+    """h0 in aligned form, for lanes of this shape; its components, if any, are as given.
+
+    Raises:
+      TypeError: it is no array of this dtype or a narrower one.
+      ValueError: it does not broadcast to the lanes without their time axis, or has other components.
+    """
+    h0 = as_dtype("h0", h0, dtype, "the dtype of the state")
+    lanes = shape[:axis] + shape[axis + 1 :]
+    own = len(components)
+    if h0.ndim < own or h0.shape[h0.ndim - own :] != components or not _broadcasts_to(h0.shape[: h0.ndim - own], lanes):
+        raise ValueError(
+            f"h0 has shape {h0.shape}; expected one that broadcasts to {lanes + components}, the shape "
+            f"{shape + components} of the {'states' if own else 'result'} without its axis {axis}"
+        )
+    return jnp.expand_dims(with_lanes(h0, len(lanes), own), axis)
 
 
 def checked_array(name: str, value: Any, dtypes: tuple[str, ...]) -> Array:
@@ -100,8 +139,12 @@ def _array(name: str, value: Any) -> Array:
         raise TypeError(f"{name} is no numeric array: {error}") from error
 
 
-def _as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
-    """`value` in `dtype`, if that loses nothing (a Python number always takes it)."""
+def as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
+    """`value` in `dtype`, if that loses nothing (a Python number always takes it).
+
+    Raises:
+      TypeError: it is no numeric array, or would lose precision.
+    """
     is_python_number = isinstance(value, (float, int)) or (
         isinstance(value, complex) and jnp.issubdtype(dtype, np.complexfloating)
     )
@@ -117,28 +160,51 @@ def _as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
     return value.astype(dtype)
 
 
-def _broadcast_shapes(a: Array, x: Array) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a.shape, x.shape)
-    except ValueError:
-        raise ValueError(f"a has shape {a.shape}, which does not broadcast with the shape {x.shape} of x") from None
+def as_gate(name: str, value: Any, x: Array) -> Array:
+    """`value` in x's dtype; but a real gate of a complex x stays real, in x's precision: half the bytes, a real gradient.
+
+    Raises:
+      TypeError: it is no numeric array, or would lose precision.
+    """
+    if jnp.iscomplexobj(x) and not jnp.iscomplexobj(value):
+        return as_dtype(name, value, jnp.finfo(x.dtype).dtype, "x's precision")
+    return as_dtype(name, value, x.dtype, "x's dtype")
 
 
-def _normalized_axis(axis: Any, shape: tuple[int, ...]) -> int:
+def lane_axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:
+    """An index of a lane dimension, non-negative.
+
+    Raises:
+      TypeError: it is no integer.
+      ValueError: it is out of range.
+    """
     try:
         index = operator.index(axis)
     except TypeError:
-        raise TypeError(f"axis is {axis!r}; expected an int") from None
+        raise TypeError(f"{name} is {axis!r}; expected an int") from None
     if not -len(shape) <= index < len(shape):
-        raise ValueError(f"axis is {index}, out of range for the shape {shape} of the result")
+        raise ValueError(f"{name} is {index}, out of range for the shape {shape} of the result")
     return index % len(shape)
+
+
+def check_flags(**flags: Any) -> None:
+    """Raise a TypeError unless each is a bool."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; expected a bool")
 
 
 def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(have in (1, want) for have, want in zip(reversed(shape), reversed(target)))
 
 
-def _aligned_reset(reset: Any, shape: tuple[int, ...], axis: int) -> Array:
+def aligned_reset(reset: Any, shape: tuple[int, ...], axis: int) -> Array:
+    """reset in aligned form, for lanes of this shape.
+
+    Raises:
+      TypeError: it is no array of bool.
+      ValueError: its shape is none of the three forms.
+    """
     reset = _array("reset", reset)
     if reset.dtype != jnp.bool_:
         raise TypeError(f"reset has dtype {reset.dtype}; expected bool")

@@ -1,15 +1,16 @@
 """Primitives for recurrences: one mechanism for optional operands, lowering, vmap and sharding, used by every operation.
 
-Operands are aligned (see `_layout`): one rank, every dimension full or 1, None where absent; only over a frame (height and
-width after time) may their sizes differ otherwise. An operation is three of these
-primitives, tied by differentiation rules of its own: `scan`, its `tangent` (linear in the tangents), and `vjp`, the fused
-backward kernel. `jax.custom_vjp` has no jvp, and `custom_jvp` with `linear_call` gives a wrong second order.
+Operands are aligned (see `_layout`): their lane dimensions are the same in number, each full or 1; None where absent. Only
+over a frame (height and width after time) may their sizes differ otherwise. Component dimensions, of a vector or matrix in
+each lane, come after the lanes. An operation is three of these primitives, tied by differentiation rules: `scan`, its
+`tangent` (linear in the tangents), and `vjp`, the fused backward kernel. `jax.custom_vjp` has no jvp, and `custom_jvp` with
+`linear_call` gives a wrong second order.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,9 +38,12 @@ class RecurrencePrimitive:
       definition: the same computation in terms of jax and other primitives. It is what lowers where there is no native
         form, and what higher derivatives go through.
       native: {(platform, implementation): the same computation as a custom call}, more with `register_native`.
-      whole: (which operands are present) -> indices of those that must have the batch under vmap: one whose shape a result
-        has, which would otherwise be summed over the batch, and one that may not be broadcast.
+      whole: (which operands are present, **params) -> indices of those that must have the batch under vmap: one whose shape
+        a result has, which would otherwise be summed over the batch, and one that may not be broadcast.
       frame_dims: dimensions after `axis` that are worked on whole, as time is. Where there are any, batches lead.
+      components: how many of the first operand's dimensions are its components; every dimension that an operand has beyond
+        the first one's lanes is a component of its own.
+      lane_axes: params, beside `axis`, that are None or the index of a lane dimension.
 
     Params always hold `axis` and `implementation`: None for the first form registered for the platform, or the one demanded.
     """
@@ -50,11 +54,14 @@ class RecurrencePrimitive:
         *,
         results: Callable[..., list[tuple[tuple[int, ...], Any]]],
         definition: Callable[..., Sequence[Array]],
-        native: dict[tuple[str, str], NativeForm],
-        whole: Callable[[tuple[bool, ...]], tuple[int, ...]] = lambda present: (),
+        native: Mapping[tuple[str, str], NativeForm],
+        whole: Callable[..., tuple[int, ...]] = lambda present, **params: (),
         frame_dims: int = 0,
+        components: int = 0,
+        lane_axes: tuple[str, ...] = (),
     ) -> None:
         self.results, self.definition, self.whole, self.frame_dims = results, definition, whole, frame_dims
+        self.components, self.lane_axes = components, lane_axes
         self.native: dict[str, dict[str, NativeForm]] = {}
         self.primitive = Primitive(name)
         self.primitive.multiple_results = True
@@ -133,16 +140,20 @@ class RecurrencePrimitive:
             for shape, dtype in self.results(*unpack(avals, present), **params)
         ]
 
-    def _batch(self, flat, dims, *, present, axis, **params):
-        """The batch becomes one more aligned dimension, where the first batched operand has it, or the leading one."""
-        size = next(x.shape[d] for x, d in zip(flat, dims) if d is not None)
-        at = 0 if self.frame_dims else next(d for d in dims if d is not None)
+    def _batch(self, flat, dims, *, present, **params):
+        """The batch becomes one more lane dimension, where the first batched operand has it, or the leading one."""
+        size, at = next((x.shape[d], d) for x, d in zip(flat, dims) if d is not None)
+        lanes = flat[0].ndim - (dims[0] is not None) - self.components
+        at = 0 if self.frame_dims or at > lanes else at
         flat = [jnp.expand_dims(x, at) if d is None else jnp.moveaxis(x, d, at) for x, d in zip(flat, dims)]
         operands = unpack(flat, present)
-        for i in self.whole(present):
+        for i in self.whole(present, **params):
             shape = operands[i].shape
             operands[i] = jnp.broadcast_to(operands[i], shape[:at] + (size,) + shape[at + 1 :])
-        outs = self(*operands, axis=axis + (at <= axis), **params)
+        for name in ("axis", *self.lane_axes):
+            if params[name] is not None:
+                params[name] += at <= params[name]
+        outs = self(*operands, **params)
         return outs, [at] * len(outs)
 
     def _lower(self, platform, ctx, *flat, present, implementation, axis, **params):
@@ -159,11 +170,14 @@ class RecurrencePrimitive:
         if form is not None and getattr(ctx.module_context.axis_context, "num_devices", 1) != 1:
             in_shapes = [aval.shape for aval in ctx.avals_in]
             out_shapes = [aval.shape for aval in ctx.avals_out]
-            compute = _partitioned(compute, in_shapes, out_shapes, range(axis, axis + 1 + self.frame_dims))
+            lanes = len(in_shapes[0]) - self.components
+            compute = _partitioned(compute, in_shapes, out_shapes, lanes, range(axis, axis + 1 + self.frame_dims))
         return mlir.lower_fun(compute, multiple_results=True)(ctx, *flat)
 
     def _form(self, platform, implementation):
-        return self._default.get(platform) if implementation is None else self.native.get(platform, {}).get(implementation)
+        return (
+            self._default.get(platform) if implementation is None else self.native.get(platform, {}).get(implementation)
+        )
 
     def _check_definition_may_serve(self, platform, implementation):
         """A primitive with no native form of this name anywhere leaves the check to those in its definition."""
@@ -209,55 +223,70 @@ def _varying_axes(aval):
     return frozenset(axes or ())
 
 
-def _partitioned(compute, in_shapes, out_shapes, kept):
-    """`compute` as XLA's partitioner sees it: independent along every dimension but the `kept` ones, time and the frame.
+def _partitioned(compute, in_shapes, out_shapes, lanes, kept):
+    """`compute` as XLA's partitioner sees it: independent along every lane but the `kept` ones, time and the frame.
 
     Without this a custom call's operands are gathered to every device.
     """
-    full = full_shape_of(in_shapes + out_shapes)
+    full = full_shape_of([shape[:lanes] for shape in in_shapes + out_shapes])
 
-    def is_full(shape):
-        """But for the dimensions kept, along which nothing is split and sizes differ."""
-        return all(n == m for d, (n, m) in enumerate(zip(shape, full)) if d not in kept)
+    def is_split(shape, d):
+        return shape[d] == full[d] and d not in kept
 
     def partition(mesh, args, results):
-        whole = next((s for s in (*args, *results) if is_full(s.shape)), None)
-        spec = [None] * len(full) if whole is None else list(whole.sharding.spec)
-        spec += [None] * (len(full) - len(spec))
-        for d in kept:
-            spec[d] = None
+        spec = _common_spec([*args, *results], [d for d in range(lanes) if d not in kept], full)
 
         def sharding(shape):
-            return NamedSharding(mesh, PartitionSpec(*(s if n == m else None for s, n, m in zip(spec, shape, full))))
+            own = (s if is_split(shape, d) else None for d, s in enumerate(spec))
+            return NamedSharding(mesh, PartitionSpec(*own, *(None,) * (len(shape) - lanes)))
 
         def local(*flat):
             return [_sum_over_devices(out, shape) for out, shape in zip(compute(*flat), out_shapes)]
 
         def _sum_over_devices(out, shape):
-            axes = [s for s, n, m in zip(spec, shape, full) if n != m and s is not None]
-            names = tuple(name for s in axes for name in (s if isinstance(s, tuple) else (s,)))
+            axes = [s for d, s in enumerate(spec) if s is not None and not is_split(shape, d)]
+            names = tuple(name for s in axes for name in _names(s))
             return jax.lax.psum(out, names) if names else out
 
         return mesh, local, tuple(sharding(s) for s in out_shapes), tuple(sharding(s) for s in in_shapes)
 
     partitioned = custom_partitioning(lambda *flat: tuple(compute(*flat)))
-    rule, kept_factors = _sharding_rule(in_shapes, out_shapes, full, kept)
+    rule, kept_factors = _sharding_rule(in_shapes, out_shapes, lanes, full, kept)
     partitioned.def_partition(partition=partition, sharding_rule=rule, need_replication_factors=kept_factors)
     return partitioned
+
+
+def _common_spec(arrays, split, full):
+    """How each lane dimension of `split` is divided: as the first array does that has it whole, the largest asked first."""
+    spec = [None] * len(full)
+    used = set()
+    for array in sorted(arrays, key=lambda array: -sum(array.shape[d] == full[d] for d in split)):
+        own = [*array.sharding.spec, *(None,) * len(full)]
+        for d in split:
+            if spec[d] is None and own[d] is not None and array.shape[d] == full[d] and used.isdisjoint(_names(own[d])):
+                spec[d] = own[d]
+                used.update(_names(own[d]))
+    return spec
+
+
+def _names(split):
+    """Mesh axes of one entry of a PartitionSpec."""
+    return split if isinstance(split, tuple) else (split,)
 
 
 def full_shape_of(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(max(sizes) if 0 not in sizes else 0 for sizes in zip(*shapes))
 
 
-def _sharding_rule(in_shapes, out_shapes, full, kept):
-    """An einsum-like rule; a dimension that is not full is a factor of its own."""
+def _sharding_rule(in_shapes, out_shapes, lanes, full, kept):
+    """An einsum-like rule; a dimension that is not full, or a component, is a factor of its own."""
     own = (f"s{i}" for i in range(1_000_000))
     kept_factors = []
 
     def factors(shape):
         names = [f"d{d}" if n == m else next(own) for d, (n, m) in enumerate(zip(shape, full))]
-        kept_factors.extend(names[d] for d in kept if names[d] not in kept_factors)
+        names += [next(own) for _ in shape[lanes:]]
+        kept_factors.extend(names[d] for d in (*kept, *range(lanes, len(shape))) if names[d] not in kept_factors)
         return " ".join(names)
 
     rule = ", ".join(map(factors, in_shapes)) + " -> " + ", ".join(map(factors, out_shapes))

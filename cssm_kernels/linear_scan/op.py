@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from cssm_kernels._dispatch import check_implementation
-from cssm_kernels._layout import align, full_shape, state_dtype, state_shape
+from cssm_kernels._layout import align, check_flags, full_shape, state_dtype, state_shape
 from cssm_kernels.linear_scan import reference, rules
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
@@ -93,9 +93,7 @@ def linear_scan(
     """
     check_implementation(implementation, IMPLEMENTATIONS)
     a, x, h0, reset, axis = align(a, x, h0, reset, axis)
-    for name, value in (("reverse", reverse), ("return_final", return_final)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}; expected a bool")
+    check_flags(reverse=reverse, return_final=return_final)
     shape = full_shape(a, x)
     if shape[axis] == 0:
         h = jnp.zeros(shape, x.dtype)

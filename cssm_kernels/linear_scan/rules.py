@@ -124,7 +124,7 @@ vjp = RecurrencePrimitive(
     definition=_vjp_definition,
     native={("cpu", "cpu"): _vjp_native, ("cuda", "triton"): _vjp_triton},
     # da has a's shape; the kernel takes h, ct and ct_final whole.
-    whole=lambda present: tuple(i for i in (0, 1, 4, 5) if present[i] and (i > 0 or present[1])),
+    whole=lambda present, **_: tuple(i for i in (0, 1, 4, 5) if present[i] and (i > 0 or present[1])),
 )
 
 

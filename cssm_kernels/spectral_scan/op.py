@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from cssm_kernels import _native
 from cssm_kernels._dispatch import check_implementation
+from cssm_kernels._layout import check_flags
 from cssm_kernels.linear_scan import reference as linear_reference
 from cssm_kernels.spectral_scan import reference, rules
 from cssm_kernels.spectral_scan.layout import align
@@ -100,9 +101,7 @@ def spectral_scan(
     if implementation == "cuda":
         _native.require_cuda()
     k_hat, x, h0, reset = align(k_hat, x, h0, reset)
-    for name, value in (("reverse", reverse), ("return_final", return_final), ("last_only", last_only)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}; expected a bool")
+    check_flags(reverse=reverse, return_final=return_final, last_only=last_only)
     axis = x.ndim - 4
     params = dict(axis=axis, reverse=reverse, last_only=last_only)
     if x.shape[axis] == 0:

@@ -191,7 +191,7 @@ vjp = RecurrencePrimitive(
         ("cuda", "cuda"): functools.partial(_vjp_native, cuda),
     },
     # dk has k_hat's shape; the kernel takes checkpoints, ct and ct_final whole.
-    whole=lambda present: tuple(i for i in (0, 4, 5, 6) if present[i] and (i > 0 or present[1])),
+    whole=lambda present, **_: tuple(i for i in (0, 4, 5, 6) if present[i] and (i > 0 or present[1])),
     frame_dims=_FRAME_DIMS,
 )
 

@@ -1,0 +1,24 @@
+"""The three primitives of gated_scan. As defined, they run on the kernels of linear_scan, with b x and h stored."""
+
+from __future__ import annotations
+
+from cssm_kernels._layout import full_shape, state_dtype, state_shape
+from cssm_kernels._three_primitives import three_primitives
+from cssm_kernels.gated_scan import reference
+from cssm_kernels.linear_scan import rules as linear
+
+
+def _results(a, b, x, c, h0, reset, *, axis, state_axis, **_):
+    shape = full_shape(a, b, x, c, h0, reset)
+    y = shape if state_axis is None else state_shape(shape, state_axis)
+    return [(y, x.dtype), (state_shape(shape, axis), state_dtype(x.dtype))]
+
+
+def _definition(*operands, **params):
+    return reference.through(linear.scan, *operands, **params)
+
+
+# (a, b, x, c?, h0?, reset?) -> (y, final)
+scan, tangent, vjp = three_primitives(
+    "gated_scan", results=_results, definition=_definition, linear=(2, 4), lane_axes=("state_axis",)
+)
