@@ -11,6 +11,7 @@
 #include "common/isa.h"
 #include "common/scan_view.h"
 #include "common/threads.h"
+#include "cpu/lane_kernels.h"
 #include "cpu/linear_scan_block.h"
 #include "cpu/spectral_block.h"
 #include "xla/ffi/api/ffi.h"
@@ -23,6 +24,7 @@ struct NativeKernels {
   Isa isa;
   const LinearScanKernels& linear_scan;
   const SpectralKernels& spectral;
+  const LaneKernels& lanes;
 };
 // Chosen once, when the library is loaded.
 const NativeKernels& native_kernels();

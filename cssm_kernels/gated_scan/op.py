@@ -25,7 +25,7 @@ from cssm_kernels._layout import (
 from cssm_kernels.gated_scan import reference, rules
 from cssm_kernels.linear_scan import reference as linear_reference
 
-IMPLEMENTATIONS = ("xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "xla", "sequential")
 
 
 @overload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import full_shape, state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.gated_scan import reference
+from cssm_kernels.gated_scan import cpu, reference
 from cssm_kernels.linear_scan import rules as linear
 
 
@@ -18,7 +18,17 @@ def _definition(*operands, **params):
     return reference.through(linear.scan, *operands, **params)
 
 
+def _native(*operands, **params):
+    return cpu.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (a, b, x, c?, h0?, reset?) -> (y, final)
 scan, tangent, vjp = three_primitives(
-    "gated_scan", results=_results, definition=_definition, linear=(2, 4), lane_axes=("state_axis",)
+    "gated_scan",
+    results=_results,
+    definition=_definition,
+    linear=(2, 4),
+    lane_axes=("state_axis",),
+    native_scan={("cpu", "cpu"): _native},
+    native_vjp={("cpu", "cpu"): cpu.backward},
 )

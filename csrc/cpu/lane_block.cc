@@ -1,0 +1,45 @@
+#include "cpu/delta_scan_block.h"
+#include "cpu/gated_scan_block.h"
+#include "cpu/lane_copies.h"
+#include "cpu/lane_kernels.h"
+#include "cpu/matrix_scan_block.h"
+
+namespace cssm {
+namespace CSSM_ISA {
+namespace {
+
+template <template <class, bool> class Op, class C, bool kComplex>
+constexpr LaneStep step() {
+  return {Op<C, kComplex>::forward, Op<C, kComplex>::backward};
+}
+
+}  // namespace
+
+const LaneKernels& lane_kernels() {
+  static constexpr LaneKernels kernels = {
+      {kLanes<float>, kLanes<double>},
+      {
+          {step<GatedScan, float, false>(), step<GatedScan, double, false>(), step<GatedScan, float, true>(),
+           step<GatedScan, double, true>()},
+          {step<MatrixScan, float, false>(), step<MatrixScan, double, false>(), step<MatrixScan, float, true>(),
+           step<MatrixScan, double, true>()},
+          {step<DeltaScan, float, false>(), step<DeltaScan, double, false>(), step<DeltaScan, float, true>(),
+           step<DeltaScan, double, true>()},
+      },
+      {{{LaneCopy<float, float, false, false>::gather, LaneCopy<float, float, false, true>::gather},
+        {LaneCopy<double, double, false, false>::gather, LaneCopy<double, double, false, true>::gather},
+        {nullptr, LaneCopy<float, float, true, true>::gather},
+        {nullptr, LaneCopy<double, double, true, true>::gather},
+        {LaneCopy<BFloat16, float, false, false>::gather, nullptr},
+        {LaneCopy<Float16, float, false, false>::gather, nullptr}},
+       {gather_flags<float>, gather_flags<double>},
+       {LaneCopy<float, float, false, false>::scatter, LaneCopy<double, double, false, false>::scatter,
+        LaneCopy<float, float, true, true>::scatter, LaneCopy<double, double, true, true>::scatter,
+        LaneCopy<BFloat16, float, false, false>::scatter, LaneCopy<Float16, float, false, false>::scatter},
+       {{add_to_sums<float, false>, add_to_sums<float, true>},
+        {add_to_sums<double, false>, add_to_sums<double, true>}}}};
+  return kernels;
+}
+
+}  // namespace CSSM_ISA
+}  // namespace cssm

@@ -1,0 +1,88 @@
+// The step of a recurrence over a block of lanes, for every operation but linear_scan and spectral_scan. What an
+// operation brings is these loops alone; `lane_scan.cc` cuts its arrays into blocks. Compiled once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace cssm {
+
+// The operations, in the order of their kernels.
+enum class LaneOp : int { kGated, kMatrix, kDelta };
+inline constexpr int kNumLaneOps = 3;
+inline constexpr int kMaxLaneInputs = 5;
+
+// An operand, or a result, of a block: rows of lanes in the computed type, (re, im) in planes. Strides are in scalars,
+// 0 where one row serves all; an absent operand has no data.
+struct LaneTile {
+  void* data;
+  int64_t step, row, column;  // to the next step, and to the next component in each of its dimensions
+  bool adds;                  // a gradient that several steps or components add to; zero at first
+};
+
+// Some steps of a block. Steps are counted in the order of the recurrence.
+struct LaneSegment {
+  int64_t steps, lanes;  // lanes are whole vectors
+  int64_t plane;         // scalars from re to im
+  int64_t sizes[2];      // of the components: (states), (k), (d_k, d_v)
+  int option;            // of the operation: see its kernels
+  LaneTile in[kMaxLaneInputs];
+  LaneTile reset;  // one plane; the state is cleared where it is not 0
+  // The state before step t lies t * state_step scalars on, with components `state_row` apart, and so does the one
+  // after.
+  void* state;
+  int64_t state_step, state_row;
+  LaneTile y;  // forward: written if there is data
+  // Backward: the cotangents of y and, updated, of the state; and the gradients of the inputs, those wanted.
+  LaneTile ct;
+  void* ct_state;
+  LaneTile grad[kMaxLaneInputs];
+};
+
+// Real and complex, of each precision.
+enum class LaneNumber : int { kF32, kF64, kC64, kC128 };
+inline constexpr int kNumLaneNumbers = 4;
+
+struct LaneStep {
+  void (*forward)(const LaneSegment&);
+  void (*backward)(const LaneSegment&);  // all states are there; steps are taken from the last
+};
+
+// Rows between an array in memory and a tile: `steps` x `rows` x `columns` runs of `lanes`, each its stride apart.
+struct LaneRuns {
+  int64_t steps, rows, columns, lanes;
+  struct Strides {
+    int64_t step, row, column, lane;
+  };
+  Strides array;  // in elements; a lane stride of 0 is one element for all
+  Strides tile;   // in scalars; lane: 1
+  int64_t plane;
+};
+
+struct LaneCopies {
+  // Real elements into a complex tile get an imaginary part of 0; half precision is widened.
+  void (*gather[6][2])(const void* array, void* tile, const LaneRuns&);  // by DType, and whether the tile is complex
+  void (*gather_flags[2])(const uint8_t* array, void* tile, const LaneRuns&);  // by whether the tile is double
+  void (*scatter[6])(const void* tile, void* array, const LaneRuns&);          // a real array takes the real part
+  // Add to sums in double, of the array's shape, (re, im) side by side if they are `complex`.
+  void (*add[2][2])(const void* tile, double* sums, const LaneRuns&);  // by whether the tile is double, and complex
+};
+
+struct LaneKernels {
+  int64_t vector_lanes[2];  // of float and of double
+  LaneStep steps[kNumLaneOps][kNumLaneNumbers];
+  LaneCopies copies;
+};
+
+namespace baseline {
+const LaneKernels& lane_kernels();
+}
+#if defined(__x86_64__)
+namespace avx2 {
+const LaneKernels& lane_kernels();
+}
+namespace avx512 {
+const LaneKernels& lane_kernels();
+}
+#endif
+
+}  // namespace cssm
