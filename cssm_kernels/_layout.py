@@ -45,6 +45,11 @@ def state_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*shape[:axis], 1, *shape[axis + 1 :])
 
 
+def initial_state(h0: Array | None, shape: tuple[int, ...], dtype: Any) -> Array:
+    """h0 broadcast to the state's shape; zeros if there is none."""
+    return jnp.zeros(shape, dtype) if h0 is None else jnp.broadcast_to(h0, shape)
+
+
 def with_lanes(x: Array, lanes: int, components: int = 0) -> Array:
     """x with leading dimensions of size 1 up to this number of lane dimensions."""
     return x.reshape((1,) * (lanes + components - x.ndim) + x.shape)
@@ -98,19 +103,21 @@ def broadcast_lanes(**operands: tuple[Array, int]) -> tuple[int, ...]:
     return shape
 
 
-def aligned_state(h0: Any, shape: tuple[int, ...], axis: int, dtype: Any, components: tuple[int, ...] = ()) -> Array:
-    """h0 in aligned form, for lanes of this shape; its components, if any, are as given.
+def aligned_state(
+    h0: Any, shape: tuple[int, ...], axis: int, dtype: Any, components: tuple[int, ...] = (), name: str = "h0"
+) -> Array:
+    """h0 in aligned form, for lanes of this shape; its components, if any, are as given, and its name is for messages.
 
     Raises:
       TypeError: it is no array of this dtype or a narrower one.
       ValueError: it does not broadcast to the lanes without their time axis, or has other components.
     """
-    h0 = as_dtype("h0", h0, dtype, "the dtype of the state")
+    h0 = as_dtype(name, h0, dtype, "the dtype of the state")
     lanes = shape[:axis] + shape[axis + 1 :]
     own = len(components)
     if h0.ndim < own or h0.shape[h0.ndim - own :] != components or not _broadcasts_to(h0.shape[: h0.ndim - own], lanes):
         raise ValueError(
-            f"h0 has shape {h0.shape}; expected one that broadcasts to {lanes + components}, the shape "
+            f"{name} has shape {h0.shape}; expected one that broadcasts to {lanes + components}, the shape "
             f"{shape + components} of the {'states' if own else 'result'} without its axis {axis}"
         )
     return jnp.expand_dims(with_lanes(h0, len(lanes), own), axis)
@@ -160,15 +167,15 @@ def as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
     return value.astype(dtype)
 
 
-def as_gate(name: str, value: Any, x: Array) -> Array:
-    """`value` in x's dtype; but a real gate of a complex x stays real, in x's precision: half the bytes, a real gradient.
+def as_gate(name: str, value: Any, x: Array, of: str = "x") -> Array:
+    """`value` in the dtype of x, whose name is `of`; but a real gate of a complex x stays real, in x's precision: half the bytes, a real gradient.
 
     Raises:
       TypeError: it is no numeric array, or would lose precision.
     """
     if jnp.iscomplexobj(x) and not jnp.iscomplexobj(value):
-        return as_dtype(name, value, jnp.finfo(x.dtype).dtype, "x's precision")
-    return as_dtype(name, value, x.dtype, "x's dtype")
+        return as_dtype(name, value, jnp.finfo(x.dtype).dtype, f"{of}'s precision")
+    return as_dtype(name, value, x.dtype, f"{of}'s dtype")
 
 
 def lane_axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:
