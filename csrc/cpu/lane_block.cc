@@ -17,7 +17,6 @@ constexpr LaneStep step() {
 
 const LaneKernels& lane_kernels() {
   static constexpr LaneKernels kernels = {
-      {kLanes<float>, kLanes<double>},
       {
           {step<GatedScan, float, false>(), step<GatedScan, double, false>(), step<GatedScan, float, true>(),
            step<GatedScan, double, true>()},

@@ -60,8 +60,15 @@ struct LaneCopy {
   }
   static void scatter(const void* tile, void* array, const LaneRuns& r) {
     for_each_run(r, kParts, [&](int64_t to, int64_t from) {
-      scatter_run(static_cast<const C*>(tile) + from, static_cast<S*>(array) + to, r);
+      S* const out = static_cast<S*>(array) + to;
+      const bool aligned = reinterpret_cast<uintptr_t>(out) % kVectorBytes == 0;
+      if (sizeof(S) == sizeof(C) && r.stream && r.array.lane == 1 && aligned) {
+        scatter_run<sizeof(S) == sizeof(C)>(static_cast<const C*>(tile) + from, out, r);
+      } else {
+        scatter_run<false>(static_cast<const C*>(tile) + from, out, r);
+      }
     });
+    if (r.stream) streaming_fence();
   }
 
  private:
@@ -96,6 +103,16 @@ struct LaneCopy {
     }
   }
 
+  template <bool kStream>
+  static void put(S* to, Vec<C, W> value) {
+    if constexpr (kStream) {
+      store_streaming<C, W>(to, value);
+    } else {
+      store<C, W>(to, value);
+    }
+  }
+
+  template <bool kStream>
   static void scatter_run(const C* re, S* to, const LaneRuns& r) {
     const C* const im = re + r.plane;
     const int64_t n = r.lanes, stride = r.array.lane * kParts;
@@ -104,10 +121,10 @@ struct LaneCopy {
       for (; i + W <= n; i += W) {
         if constexpr (kComplex) {
           const auto a = load<C, W>(re + i), b = load<C, W>(im + i);
-          store<C, W>(to + 2 * i, interleave_low(a, b, Lanes{}));
-          store<C, W>(to + 2 * i + W, interleave_high(a, b, Lanes{}));
+          put<kStream>(to + 2 * i, interleave_low(a, b, Lanes{}));
+          put<kStream>(to + 2 * i + W, interleave_high(a, b, Lanes{}));
         } else {
-          store<C, W>(to + i, load<C, W>(re + i));
+          put<kStream>(to + i, load<C, W>(re + i));
         }
       }
     }

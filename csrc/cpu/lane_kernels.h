@@ -21,7 +21,7 @@ struct LaneTile {
 
 // Some steps of a block. Steps are counted in the order of the recurrence.
 struct LaneSegment {
-  int64_t steps, lanes;  // lanes are whole vectors
+  int64_t steps, lanes;  // lanes are a multiple of 16
   int64_t plane;         // scalars from re to im
   int64_t sizes[2];      // of the components: (states), (k), (d_k, d_v)
   int option;            // of the operation: see its kernels
@@ -56,6 +56,7 @@ struct LaneRuns {
   Strides array;  // in elements; a lane stride of 0 is one element for all
   Strides tile;   // in scalars; lane: 1
   int64_t plane;
+  bool stream;  // the array is large, and written past the caches where it can be
 };
 
 struct LaneCopies {
@@ -68,7 +69,6 @@ struct LaneCopies {
 };
 
 struct LaneKernels {
-  int64_t vector_lanes[2];  // of float and of double
   LaneStep steps[kNumLaneOps][kNumLaneNumbers];
   LaneCopies copies;
 };

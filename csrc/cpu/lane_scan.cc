@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/memory.h"
 #include "common/task_grid.h"
 #include "common/workspace.h"
 #include "cpu/lane_sums.h"
@@ -41,11 +42,10 @@ class Task {
     for (const LaneArray& in : p.in) rows += in.data ? (backward ? 2 : 1) * in.rows * in.columns : 0;
     rows += 1 + (backward ? states() : 0);
     const int64_t bytes = rows * parts_ * scalar_;
-    const int64_t vector = kernels.vector_lanes[is_double_];
-    most_lanes_ =
-        std::clamp(kTileBytes / (bytes * std::min(steps_, kFewestSteps)) / vector * vector, vector, kMostLanes);
-    const int64_t lanes = std::min(most_lanes_, (box.inner() * box.rows() + vector - 1) / vector * vector);
-    pitch_ = lanes + vector;  // rows a power of two apart would share few sets of the first-level cache
+    most_lanes_ = kTileBytes / (bytes * std::min(steps_, kFewestSteps)) / kLaneGroup * kLaneGroup;
+    most_lanes_ = std::clamp(most_lanes_, kLaneGroup, kMostLanes);
+    const int64_t lanes = std::min(most_lanes_, whole_groups(box.inner() * box.rows()));
+    pitch_ = lanes + kLaneGroup;  // rows a power of two apart would share few sets of the first-level cache
     most_steps_ = std::clamp(kTileBytes / (bytes * lanes), kFewestSteps, kMostSteps);
     most_steps_ = std::min(most_steps_, steps_);
   }
@@ -185,8 +185,7 @@ class Task {
   }
 
   void read_inputs(LaneSegment& s, int64_t begin) {
-    const int64_t vector = kernels_.vector_lanes[is_double_];
-    s.lanes = (lanes_ + vector - 1) / vector * vector;
+    s.lanes = whole_groups(lanes_);
     s.steps = std::min(most_steps_, steps_ - begin);
     for (int i = 0; i < kMaxLaneInputs; ++i) {
       if (p_.in[i].data && !is_there(i, begin)) copy_in(p_.in[i], i, s.in[i], begin, s.steps);
@@ -228,7 +227,8 @@ class Task {
             run.lanes,
             {p_.reverse ? -time : time, array.row_stride, array.column_stride, box_.inner_stride(slot)},
             {tile.step, tile.row, tile.column, 1},
-            pitch_};
+            pitch_,
+            array.elements() * int64_t(element_bytes(array.dtype)) >= last_level_cache_bytes()};
   }
 
   char* at(const LaneTile& tile, const LaneRun& run) const {

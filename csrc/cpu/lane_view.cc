@@ -80,7 +80,8 @@ LaneBox make_lane_box(const Dims& shape, int64_t axis, const LaneArray* const (&
 LaneBlocks::LaneBlocks(const LaneBox& box, int64_t most) : box_(box) {
   const int64_t inner = box.inner(), rows = box.rows();
   parts_ = (inner + most - 1) / most;
-  part_lanes_ = (inner + parts_ - 1) / parts_;
+  part_lanes_ = parts_ > 1 ? whole_groups((inner + parts_ - 1) / parts_) : inner;
+  parts_ = (inner + part_lanes_ - 1) / part_lanes_;
   group_rows_ = parts_ > 1 ? 1 : std::max<int64_t>(1, most / inner);
   groups_ = (rows + group_rows_ - 1) / group_rows_;
 }

@@ -48,6 +48,10 @@ struct LaneBox {
 // Neighbouring dimensions that every array steps through alike are one.
 LaneBox make_lane_box(const Dims& shape, int64_t axis, const LaneArray* const (&arrays)[kNumLaneSlots]);
 
+// Blocks are worked on in groups of lanes: whole vectors of every instruction set, and whole cache lines.
+inline constexpr int64_t kLaneGroup = 16;
+inline int64_t whole_groups(int64_t lanes) { return (lanes + kLaneGroup - 1) / kLaneGroup * kLaneGroup; }
+
 // Lanes next to one another along the innermost dimension, and where they lie in a block.
 struct LaneRun {
   int64_t begin, lanes;
