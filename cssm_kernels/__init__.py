@@ -5,9 +5,11 @@ h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leadi
 
 from cssm_kernels._allocator import tune_host_allocator
 from cssm_kernels._native import build_info, export_checks
+from cssm_kernels.delta_scan import delta_scan
 from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.gated_scan import gated_scan
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
+from cssm_kernels.matrix_scan import matrix_scan
 from cssm_kernels.spectral_scan import spectral_scan
 
 __version__ = "0.1.0"
@@ -15,10 +17,12 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "build_info",
+    "delta_scan",
     "export_checks",
     "gated_scan",
     "irfft2_cl",
     "linear_scan",
+    "matrix_scan",
     "rfft2_cl",
     "spectral_scan",
     "time_sharded_linear_scan",

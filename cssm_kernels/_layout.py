@@ -168,7 +168,8 @@ def as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
 
 
 def as_gate(name: str, value: Any, x: Array, of: str = "x") -> Array:
-    """`value` in the dtype of x, whose name is `of`; but a real gate of a complex x stays real, in x's precision: half the bytes, a real gradient.
+    """`value` in the dtype of x, which is the argument `of`; but a real gate of a complex x stays real, in x's precision:
+    half the bytes, and a real gradient.
 
     Raises:
       TypeError: it is no numeric array, or would lose precision.

@@ -17,6 +17,7 @@ from cssm_kernels._layout import (
     broadcast_lanes,
     check_flags,
     checked_array,
+    initial_state,
     lane_axis,
     state_dtype,
     state_shape,
@@ -133,8 +134,7 @@ def gated_scan(
     params = dict(axis=axis, reverse=reverse, state_axis=state_axis)
     if shape[axis] == 0:
         y = jnp.zeros(shape if state_axis is None else state_shape(shape, state_axis), x.dtype)
-        start = jnp.zeros((), state_dtype(x.dtype)) if h0 is None else h0
-        final = jnp.broadcast_to(start, state_shape(shape, axis))
+        final = initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
     elif implementation == "xla":
         y, final = reference.through(linear_reference.associative, a, b, x, c, h0, reset, **params)
     elif implementation == "sequential":

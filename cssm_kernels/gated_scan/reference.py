@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from cssm_kernels._layout import full_shape, state_dtype, state_shape
+from cssm_kernels._layout import full_shape, initial_state, state_dtype, state_shape
 from cssm_kernels._stepping import cleared, over_time
 
 
@@ -30,7 +30,7 @@ def sequential(
 ) -> tuple[Array, Array]:
     """h_t = a_t h_{t-1} + b_t x_t, y_t = c_t h_t, one `lax.scan` step at a time: no h but the last is kept."""
     shape, dtype = full_shape(a, b, x, c, h0, reset), state_dtype(x.dtype)
-    start = jnp.broadcast_to(jnp.zeros((), dtype) if h0 is None else h0, state_shape(shape, axis))
+    start = initial_state(h0, state_shape(shape, axis), dtype)
     summed = None if state_axis is None else state_axis - (axis < state_axis)
 
     def step(h, a, b, x, c, reset):

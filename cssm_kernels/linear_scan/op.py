@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from cssm_kernels._dispatch import check_implementation
-from cssm_kernels._layout import align, check_flags, full_shape, state_dtype, state_shape
+from cssm_kernels._layout import align, check_flags, full_shape, initial_state, state_dtype, state_shape
 from cssm_kernels.linear_scan import reference, rules
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
@@ -97,8 +97,7 @@ def linear_scan(
     shape = full_shape(a, x)
     if shape[axis] == 0:
         h = jnp.zeros(shape, x.dtype)
-        start = jnp.zeros((), state_dtype(x.dtype)) if h0 is None else h0
-        final = jnp.broadcast_to(start, state_shape(shape, axis))
+        final = initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
     elif implementation in ("xla", "sequential"):
         run = reference.associative if implementation == "xla" else reference.sequential
         h, final = run(a, x, h0, reset, axis=axis, reverse=reverse)

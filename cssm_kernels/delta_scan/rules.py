@@ -1,0 +1,21 @@
+"""The three primitives of delta_scan."""
+
+from __future__ import annotations
+
+from cssm_kernels._layout import state_dtype, state_shape
+from cssm_kernels._three_primitives import three_primitives
+from cssm_kernels.delta_scan import reference
+
+
+def _results(*operands, axis, **_):
+    shape, v = reference.lanes(*operands), operands[3]
+    columns, rows = operands[2].shape[-1], v.shape[-1]
+    return [((*shape, rows), v.dtype), ((*state_shape(shape, axis), rows, columns), state_dtype(v.dtype))]
+
+
+def _definition(*operands, implementation, **params):
+    return reference.sequential(*operands, **params)
+
+
+# (a, beta, k, v, q, h0?, reset?) -> (o, final)
+scan, tangent, vjp = three_primitives("delta_scan", results=_results, definition=_definition, linear=(3, 5))

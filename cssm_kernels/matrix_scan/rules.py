@@ -1,0 +1,22 @@
+"""The three primitives of matrix_scan."""
+
+from __future__ import annotations
+
+from cssm_kernels._layout import lane_shape, state_dtype, state_shape
+from cssm_kernels._three_primitives import three_primitives
+from cssm_kernels.matrix_scan import reference
+
+
+def _results(A, x, h0, reset, *, axis, **_):
+    shape, k = lane_shape((A, 2), (x, 1), (h0, 1), (reset, 0)), x.shape[-1]
+    return [((*shape, k), x.dtype), ((*state_shape(shape, axis), k), state_dtype(x.dtype))]
+
+
+def _definition(*operands, implementation, **params):
+    return reference.sequential(*operands, **params)
+
+
+# (A, x, h0?, reset?) -> (h, final)
+scan, tangent, vjp = three_primitives(
+    "matrix_scan", results=_results, definition=_definition, linear=(1, 2), components=2
+)
