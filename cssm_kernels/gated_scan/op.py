@@ -26,7 +26,7 @@ from cssm_kernels._layout import (
 from cssm_kernels.gated_scan import reference, rules
 from cssm_kernels.linear_scan import reference as linear_reference
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 
 
 @overload
@@ -99,7 +99,8 @@ def gated_scan(
       axis: the time axis of that shape.
       state_axis: the dimension of that shape that y is summed over; None for none.
       reverse: run backwards in time.
-      reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of that shape's rank, broadcast to it.
+      reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of that shape's rank, broadcast to it; of
+        size 1 in `state_axis`.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
       implementation: None for the best on the platform, or "xla" (`lax.associative_scan`), "sequential" (`lax.scan`). A
         named one runs or raises.
@@ -129,7 +130,8 @@ def gated_scan(
         if state_axis == axis:
             raise ValueError(f"state_axis is {state_axis}, which is the time axis; expected another dimension")
     h0 = None if h0 is None else aligned_state(h0, shape, axis, state_dtype(x.dtype))
-    reset = None if reset is None else aligned_reset(reset, shape, axis)
+    if reset is not None:  # a reset clears every state of a channel
+        reset = aligned_reset(reset, shape if state_axis is None else state_shape(shape, state_axis), axis)
     a, b, x, c = (None if v is None else with_lanes(v, len(shape)) for v in (gates["a"], gates["b"], x, gates.get("c")))
     params = dict(axis=axis, reverse=reverse, state_axis=state_axis)
     if shape[axis] == 0:

@@ -1,4 +1,4 @@
-"""The shapes, dtypes and magnitudes every operation is tried on."""
+"""The dtypes and magnitudes that every operation is tried on, and the shapes of linear_scan's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from tests.matrix.operations import Arrays
+Arrays = dict[str, Any]
 
 REAL = ("float32", "float64", "bfloat16", "float16")
 COMPLEX = ("complex64", "complex128")
@@ -17,7 +17,15 @@ EXACT = ("float64", "complex128")
 
 @dataclass(frozen=True)
 class Case:
-    """Shape of the result, its time axis, the shape of the gates, and which optional operands there are."""
+    """Lanes of the result, their time axis, and what the operands are.
+
+    Attributes:
+      gate: lanes of every gate,
+      lanes: but for these operands, by name; None for an operand left out.
+      sizes: of the components; empty for the operation's own.
+      real: gates that are real where the rest is complex.
+      options: further arguments of the operation.
+    """
 
     shape: tuple[int, ...]
     axis: int
@@ -25,15 +33,31 @@ class Case:
     h0: bool = True
     reset: str = ""  # "", "step" (one flag a step), "sequence" (one a step and batch item) or "element"
     magnitude: str = "below one"
+    lanes: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
+    sizes: tuple[int, ...] = ()
+    real: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        text = f"{'x'.join(map(str, self.shape))} axis{self.axis} gate{'x'.join(map(str, self.gate)) or 'scalar'}"
-        return (
-            text
-            + ("" if self.h0 else " no-h0")
-            + (f" reset-{self.reset}" if self.reset else "")
-            + ("" if self.magnitude == "below one" else f" {self.magnitude}")
+        size = lambda shape: "-" if shape is None else "x".join(map(str, shape)) or "scalar"
+        return " ".join(
+            [
+                f"{size(self.shape)} axis{self.axis} gate{size(self.gate)}",
+                *(f"{name}{size(lanes)}" for name, lanes in self.lanes),
+                *([f"components{size(self.sizes)}"] if self.sizes else []),
+                *(f"real-{name}" for name in self.real),
+                *(f"{name}={value}" for name, value in self.options),
+                *([] if self.h0 else ["no-h0"]),
+                *([f"reset-{self.reset}"] if self.reset else []),
+                *([] if self.magnitude == "below one" else [self.magnitude]),
+            ]
         )
+
+    def lanes_of(self, name: str, otherwise: tuple[int, ...]) -> tuple[int, ...] | None:
+        return dict(self.lanes).get(name, otherwise)
+
+    def dtype_of(self, name: str, dtype: Any) -> Any:
+        return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype) if name in self.real else dtype
 
 
 SHAPES = [
@@ -115,13 +139,20 @@ def random_gate(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, ma
 
 
 def make_operands(case: Case, gates: tuple[str, ...], dtype: Any, rng: np.random.Generator) -> Arrays:
-    """Operands in `dtype`, the gates of the case's modulus and any sign or phase."""
-    axis = case.axis % len(case.shape)
+    """Operands of linear_scan in `dtype`, the gates of the case's modulus and any sign or phase."""
     operands: Arrays = {name: random_gate(rng, case.gate, dtype, case.magnitude) for name in gates}
     operands["x"] = random_array(rng, case.shape, dtype)
+    return operands | random_state(case, dtype, rng)
+
+
+def random_state(case: Case, dtype: Any, rng: np.random.Generator, components: tuple[int, ...] = ()) -> Arrays:
+    """h0 and reset, where the case has them."""
+    axis = case.axis % len(case.shape)
+    operands: Arrays = {}
     if case.h0:
         half = dtype in ("bfloat16", "float16")
-        operands["h0"] = random_array(rng, case.shape[:axis] + case.shape[axis + 1 :], "float32" if half else dtype)
+        shape = case.shape[:axis] + case.shape[axis + 1 :] + components
+        operands["h0"] = random_array(rng, shape, "float32" if half else dtype)
     if case.reset:
         keep = {"step": (axis,), "sequence": tuple(range(axis + 1)), "element": tuple(range(len(case.shape)))}[
             case.reset

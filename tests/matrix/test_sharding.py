@@ -13,12 +13,12 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import cssm_kernels
-from tests.matrix.cases import Case, make_operands
-from tests.matrix.operations import OPERATIONS
+from tests.matrix.cases import Case
+from tests.matrix.operations import OPERATIONS, each
 
 each_native = pytest.mark.parametrize(
     "operation, implementation",
-    [(operation, name) for operation in OPERATIONS for name in operation.native],
+    each(OPERATIONS, lambda operation: operation.native),
     ids=lambda value: getattr(value, "name", str(value)),
 )
 
@@ -27,18 +27,15 @@ def mesh(*shape, names=("d", "e")):
     return jax.make_mesh(shape, names[: len(shape)], axis_types=(jax.sharding.AxisType.Auto,) * len(shape))
 
 
-def sharded(operands, device_mesh, spec, axis):
-    """Each operand split as `spec` splits the result, where it is not broadcast; h0 has no time axis."""
-    rank = operands["x"].ndim
+def sharded(operation, operands, device_mesh, spec, axis):
+    """Each operand's lanes split as `spec` splits the result's, where they are not broadcast; h0 has no time axis."""
 
     def place(name, value):
-        if name == "h0":
-            own = [s for d, s in enumerate(spec) if d != axis]
-        else:
-            own = [None] * (rank - value.ndim) + list(spec)
-        own = own[-value.ndim :] if value.ndim else []
-        own = [s if n > 1 else None for s, n in zip(own, value.shape)]
-        return jax.device_put(value, NamedSharding(device_mesh, P(*own)))
+        components = operation.components.get(name, 0)
+        lanes = value.shape[: value.ndim - components]
+        whole = [s for d, s in enumerate(spec) if d != axis or name != "h0"]
+        own = [s if n > 1 else None for s, n in zip(whole[len(whole) - len(lanes) :], lanes)]
+        return jax.device_put(value, NamedSharding(device_mesh, P(*own, *(None,) * components)))
 
     return {name: place(name, value) for name, value in operands.items()}
 
@@ -47,8 +44,7 @@ def sharded(operands, device_mesh, spec, axis):
 @pytest.mark.parametrize("gate", [(8, 16, 4), (1, 1, 4), (8, 1, 1), (1, 16, 1)], ids=str)
 @pytest.mark.parametrize("reset", ["", "sequence"])
 def test_sharded_jit_gathers_nothing(operation, implementation, gate, reset, rng):
-    case = Case((8, 16, 4), 1, gate, reset=reset)
-    operands = make_operands(case, operation.gates, "float32", rng)
+    operands = operation.make(Case((8, 16, 4), 1, gate, reset=reset), "float32", rng)
     flags = {name: operands.pop(name) for name in ("reset",) if name in operands}
 
     def run(operands, flags):
@@ -66,25 +62,24 @@ def test_sharded_jit_gathers_nothing(operation, implementation, gate, reset, rng
         (mesh(2, 2), ("d", None, "e")),
         (mesh(2, 2), (("d", "e"), None, None)),
     ]:
-        placed = sharded(operands, device_mesh, spec, 1), sharded(flags | {"x": operands["x"]}, device_mesh, spec, 1)
-        placed[1].pop("x")
+        placed = [sharded(operation, part, device_mesh, spec, 1) for part in (operands, flags)]
         compiled = jax.jit(run).lower(*placed).compile()
         assert "all-gather" not in compiled.as_text()
         actual = compiled(*placed)
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 2e-5, 2e-5), actual, expected)
-        assert actual[0].sharding.is_equivalent_to(NamedSharding(device_mesh, P(*spec)), 3)
+        assert actual[0].sharding.is_equivalent_to(NamedSharding(device_mesh, P(*spec)), actual[0].ndim)
 
 
 @each_native
-@pytest.mark.parametrize("replicated", [(), ("a",), ("h0",), ("a", "h0")], ids=str)
+@pytest.mark.parametrize("replicated", [(), ("gates",), ("h0",), ("gates", "h0")], ids=str)
 def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implementation, replicated, rng):
-    operands = make_operands(
-        Case((8, 6, 4), 1, (8 if "a" not in replicated else 1, 6, 4)), operation.gates, "float64", rng
-    )
+    shared = "gates" in replicated
+    operands = operation.make(Case((8, 6, 4), 1, (1 if shared else 8, 6, 4)), "float64", rng)
     if "h0" in replicated:
         operands["h0"] = operands["h0"][:1]
     device_mesh = mesh(4)
-    specs = {name: P() if name in replicated else P("d") for name in operands}
+    specs = {name: P("d") for name in operands} | {name: P() for name in replicated if name == "h0"}
+    specs |= {name: P() for name in operation.gates if shared}
 
     def local(operands):
         h, final = operation.call(operands, axis=1, implementation=implementation)
@@ -104,8 +99,8 @@ def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implemen
 
 @each_native
 def test_shard_map_program_exports(operation, implementation, rng):
-    operands = make_operands(Case((8, 16, 4), 1, (8, 1, 4)), operation.gates, "float32", rng)
-    placed = sharded(operands, mesh(4), ("d", None, None), 1)
+    operands = operation.make(Case((8, 16, 4), 1, (8, 1, 4)), "float32", rng)
+    placed = sharded(operation, operands, mesh(4), ("d", None, None), 1)
     local = lambda o: operation.call(o, axis=1, implementation=implementation)[0]
     run = jax.jit(jax.shard_map(local, mesh=mesh(4), in_specs=P("d"), out_specs=P("d")))
     exported = jax.export.export(run, disabled_checks=cssm_kernels.export_checks())(placed)
@@ -118,13 +113,13 @@ def test_every_axis_but_time_is_independent(operation, implementation, rng):
     """Each pair of result axes sharded, for each time axis."""
     for axis in range(3):
         shape = tuple(12 if d == axis else 4 for d in range(3))
-        operands = make_operands(Case(shape, axis, shape, h0=False), operation.gates, "float32", rng)
+        operands = operation.make(Case(shape, axis, shape, h0=False), "float32", rng)
         run = jax.jit(lambda o, axis=axis: operation.call(o, axis=axis, implementation=implementation)[0])
         expected = run(operands)
         others = [d for d in range(3) if d != axis]
         for d, e in itertools.permutations(others, 2):
             spec = tuple("d" if k == d else "e" if k == e else None for k in range(3))
-            placed = sharded(operands, mesh(2, 2), spec, axis)
+            placed = sharded(operation, operands, mesh(2, 2), spec, axis)
             compiled = run.lower(placed).compile()
             assert "all-gather" not in compiled.as_text()
             np.testing.assert_array_equal(compiled(placed), expected)

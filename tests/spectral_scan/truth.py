@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.fft2 import truth as fft2
-from tests.matrix.operations import Arrays, _summed_to
+from tests.matrix.operations import Arrays, summed_to
 
 
 def values(operands: Arrays, *, reverse: bool = False, last_only: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +40,8 @@ def gradients(
         dk = dk + np.where(reset[t], 0, g[t] * (s[order[i - 1]] if i else h0))
         carry = np.where(reset[t], 0, k * g[t])
     dx = np.moveaxis(fft2.rfft2_transpose(g, operands["x"].shape[-2]), 0, -4)
-    grads = {"k_hat": _summed_to(dk, operands["k_hat"].shape), "x": _summed_to(dx, operands["x"].shape)}
-    return grads | ({"h0": _summed_to(carry, operands["h0"].shape)} if "h0" in operands else {})
+    grads = {"k_hat": summed_to(dk, operands["k_hat"].shape), "x": summed_to(dx, operands["x"].shape)}
+    return grads | ({"h0": summed_to(carry, operands["h0"].shape)} if "h0" in operands else {})
 
 
 def error_bounds(
