@@ -1,37 +1,11 @@
 // Copies between arrays in memory and tiles. Included only by translation units compiled once per instruction set.
 #pragma once
 
+#include "cpu/lane_transpose.h"
 #include "cpu/lane_values.h"
 
 namespace cssm {
 namespace CSSM_ISA {
-
-template <class S, class C>
-inline C widened_element(const S* p) {
-  return load<C, 1>(p)[0];
-}
-template <class C, class S>
-inline void narrow_element(S* p, C value) {
-  store<C, 1>(p, Vec<C, 1>{value});
-}
-
-template <class V, int... I>
-inline V evens(V a, V b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (2 * I)...);
-}
-template <class V, int... I>
-inline V odds(V a, V b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (2 * I + 1)...);
-}
-template <class V, int... I>
-inline V interleave_low(V a, V b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (I % 2 ? int(sizeof...(I)) + I / 2 : I / 2)...);
-}
-template <class V, int... I>
-inline V interleave_high(V a, V b, std::integer_sequence<int, I...>) {
-  constexpr int n = sizeof...(I);
-  return __builtin_shufflevector(a, b, (I % 2 ? n + n / 2 + I / 2 : n / 2 + I / 2)...);
-}
 
 // Calls body(offset in the array, offset in the tile) for each run. Elements of the array are `parts` scalars.
 template <class Body>
@@ -51,87 +25,140 @@ template <class S, class C, bool kComplex, bool kComplexTile>
 struct LaneCopy {
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int W = kLanes<C>;
-  using Lanes = std::make_integer_sequence<int, W>;
+  static constexpr bool kCanStream = sizeof(S) == sizeof(C);
+  // A block's share of a step is short, and far from that of the next: the hardware does not foresee it.
+  static constexpr int64_t kPrefetchSteps = 4;
+  static constexpr int kIntoL2 = 2;
 
   static void gather(const void* array, void* tile, const LaneRuns& r) {
+    if (with_packed(r, [&](auto components) { gather_packed<components>(array, tile, r); })) return;
     for_each_run(r, kParts, [&](int64_t from, int64_t to) {
       gather_run(static_cast<const S*>(array) + from, static_cast<C*>(tile) + to, r);
     });
   }
+
   static void scatter(const void* tile, void* array, const LaneRuns& r) {
-    for_each_run(r, kParts, [&](int64_t to, int64_t from) {
-      S* const out = static_cast<S*>(array) + to;
-      const bool aligned = reinterpret_cast<uintptr_t>(out) % kVectorBytes == 0;
-      if (sizeof(S) == sizeof(C) && r.stream && r.array.lane == 1 && aligned) {
-        scatter_run<sizeof(S) == sizeof(C)>(static_cast<const C*>(tile) + from, out, r);
-      } else {
-        scatter_run<false>(static_cast<const C*>(tile) + from, out, r);
-      }
-    });
+    if (!with_packed(r, [&](auto components) { scatter_packed<components>(tile, array, r); })) {
+      for_each_run(r, kParts, [&](int64_t to, int64_t from) {
+        scatter_run(static_cast<const C*>(tile) + from, static_cast<S*>(array) + to, r);
+      });
+    }
     if (r.stream) streaming_fence();
   }
 
  private:
+  // Calls body(number of components) where each lane's follow one another in memory and are few.
+  template <class Body>
+  static bool with_packed(const LaneRuns& r, Body&& body) {
+    const int64_t components = r.rows * r.columns;
+    const bool rows_packed = r.rows == 1 || r.array.row == r.columns;
+    const bool columns_packed = r.columns == 1 || r.array.column == 1;
+    if (r.array.lane != components || !rows_packed || !columns_packed) return false;
+    switch (components) {
+      case 1: return body(std::integral_constant<int, 1>{}), true;
+      case 2: return body(std::integral_constant<int, 2>{}), true;
+      case 3: return body(std::integral_constant<int, 3>{}), true;
+      case 4: return body(std::integral_constant<int, 4>{}), true;
+      case 8: return body(std::integral_constant<int, 8>{}), true;
+      case 9: return body(std::integral_constant<int, 9>{}), true;
+      case 16: return body(std::integral_constant<int, 16>{}), true;
+      default: return false;
+    }
+  }
+
+  static int64_t component_at(const LaneRuns& r, int64_t i) {
+    return i / r.columns * r.tile.row + i % r.columns * r.tile.column;
+  }
+
+  template <int kComponents>
+  static void gather_packed(const void* array, void* tile, const LaneRuns& r) {
+    constexpr int P = kComponents * kParts;
+    for (int64_t t = 0; t < r.steps; ++t) {
+      const S* const from = static_cast<const S*>(array) + t * r.array.step * kParts;
+      const S* const ahead = from + kPrefetchSteps * r.array.step * kParts;
+      C* const to = static_cast<C*>(tile) + t * r.tile.step;
+      int64_t lane = 0;
+      for (; lane + W <= r.lanes; lane += W) {
+        Vec<C, W> packed[P], planes[P];
+        for (int p = 0; p < P; ++p) {
+          __builtin_prefetch(ahead + lane * P + p * W, 0, kIntoL2);
+          packed[p] = load<C, W>(from + lane * P + p * W);
+        }
+        take_apart<C, W, P>(packed, planes);
+        for (int i = 0; i < kComponents; ++i) {
+          C* const component = to + component_at(r, i) + lane;
+          store<C, W>(component, planes[i * kParts]);
+          if constexpr (kComplexTile)
+            store<C, W>(component + r.plane, kComplex ? planes[i * kParts + kParts - 1] : Vec<C, W>{});
+        }
+      }
+      for (; lane < r.lanes; ++lane) {
+        for (int i = 0; i < kComponents; ++i) {
+          gather_element(from + (lane * kComponents + i) * kParts, to + component_at(r, i) + lane, r.plane);
+        }
+      }
+    }
+  }
+
+  template <int kComponents>
+  static void scatter_packed(const void* tile, void* array, const LaneRuns& r) {
+    constexpr int P = kComponents * kParts;
+    for (int64_t t = 0; t < r.steps; ++t) {
+      const C* const from = static_cast<const C*>(tile) + t * r.tile.step;
+      S* const to = static_cast<S*>(array) + t * r.array.step * kParts;
+      const bool stream = kCanStream && r.stream && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0;
+      int64_t lane = 0;
+      for (; lane + W <= r.lanes; lane += W) {
+        Vec<C, W> packed[P], planes[P];
+        for (int i = 0; i < kComponents; ++i) {
+          const C* const component = from + component_at(r, i) + lane;
+          planes[i * kParts] = load<C, W>(component);
+          if constexpr (kComplex) planes[i * kParts + 1] = load<C, W>(component + r.plane);
+        }
+        put_together<C, W, P>(planes, packed);
+        for (int p = 0; p < P; ++p) put(to + lane * P + p * W, packed[p], stream);
+      }
+      for (; lane < r.lanes; ++lane) {
+        for (int i = 0; i < kComponents; ++i) {
+          scatter_element(from + component_at(r, i) + lane, to + (lane * kComponents + i) * kParts, r.plane);
+        }
+      }
+    }
+  }
+
   static void gather_run(const S* from, C* re, const LaneRuns& r) {
-    C* const im = re + r.plane;
-    const int64_t n = r.lanes, stride = r.array.lane * kParts;
-    if (stride == 0) {
-      const C value = widened_element<S, C>(from);
-      for (int64_t i = 0; i < n; ++i) re[i] = value;
+    if (r.array.lane == 0) {
+      C element[2];
+      gather_element(from, element, 1);
+      for (int64_t i = 0; i < r.lanes; ++i) re[i] = element[0];
       if constexpr (kComplexTile) {
-        const C imaginary = kComplex ? widened_element<S, C>(from + kParts - 1) : C(0);
-        for (int64_t i = 0; i < n; ++i) im[i] = imaginary;
+        for (int64_t i = 0; i < r.lanes; ++i) re[r.plane + i] = element[1];
       }
       return;
     }
-    int64_t i = 0;
-    if (r.array.lane == 1) {
-      for (; i + W <= n; i += W) {
-        if constexpr (kComplex) {
-          const auto a = load<C, W>(from + 2 * i), b = load<C, W>(from + 2 * i + W);
-          store<C, W>(re + i, evens(a, b, Lanes{}));
-          store<C, W>(im + i, odds(a, b, Lanes{}));
-        } else {
-          store<C, W>(re + i, load<C, W>(from + i));
-          if constexpr (kComplexTile) store<C, W>(im + i, Vec<C, W>{});
-        }
-      }
-    }
-    for (; i < n; ++i) {
-      re[i] = widened_element<S, C>(from + i * stride);
-      if constexpr (kComplexTile) im[i] = kComplex ? widened_element<S, C>(from + i * stride + kParts - 1) : C(0);
-    }
+    const int64_t stride = r.array.lane * kParts;
+    for (int64_t i = 0; i < r.lanes; ++i) gather_element(from + i * stride, re + i, r.plane);
   }
 
-  template <bool kStream>
-  static void put(S* to, Vec<C, W> value) {
-    if constexpr (kStream) {
-      store_streaming<C, W>(to, value);
-    } else {
-      store<C, W>(to, value);
-    }
-  }
-
-  template <bool kStream>
   static void scatter_run(const C* re, S* to, const LaneRuns& r) {
-    const C* const im = re + r.plane;
-    const int64_t n = r.lanes, stride = r.array.lane * kParts;
-    int64_t i = 0;
-    if (r.array.lane == 1) {
-      for (; i + W <= n; i += W) {
-        if constexpr (kComplex) {
-          const auto a = load<C, W>(re + i), b = load<C, W>(im + i);
-          put<kStream>(to + 2 * i, interleave_low(a, b, Lanes{}));
-          put<kStream>(to + 2 * i + W, interleave_high(a, b, Lanes{}));
-        } else {
-          put<kStream>(to + i, load<C, W>(re + i));
-        }
-      }
+    const int64_t stride = r.array.lane * kParts;
+    for (int64_t i = 0; i < r.lanes; ++i) scatter_element(re + i, to + i * stride, r.plane);
+  }
+
+  static void gather_element(const S* from, C* re, int64_t plane) {
+    *re = load<C, 1>(from)[0];
+    if constexpr (kComplexTile) re[plane] = kComplex ? load<C, 1>(from + kParts - 1)[0] : C(0);
+  }
+  static void scatter_element(const C* re, S* to, int64_t plane) {
+    store<C, 1>(to, Vec<C, 1>{*re});
+    if constexpr (kComplex) store<C, 1>(to + 1, Vec<C, 1>{re[plane]});
+  }
+
+  static void put(S* to, Vec<C, W> value, bool stream) {
+    if constexpr (kCanStream) {
+      if (stream) return store_streaming<C, W>(to, value);
     }
-    for (; i < n; ++i) {
-      narrow_element<C>(to + i * stride, re[i]);
-      if constexpr (kComplex) narrow_element<C>(to + i * stride + 1, im[i]);
-    }
+    store<C, W>(to, value);
   }
 };
 

@@ -26,7 +26,7 @@ from cssm_kernels._layout import (
 )
 from cssm_kernels.delta_scan import reference, rules
 
-IMPLEMENTATIONS = ("xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "xla", "sequential")
 WRITE_KEYS = ("conj", "plain")
 
 

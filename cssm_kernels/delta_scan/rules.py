@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.delta_scan import reference
+from cssm_kernels.delta_scan import cpu, reference
 
 
 def _results(*operands, axis, **_):
@@ -17,5 +17,16 @@ def _definition(*operands, implementation, **params):
     return reference.sequential(*operands, **params)
 
 
+def _native(*operands, **params):
+    return cpu.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (a, beta, k, v, q, h0?, reset?) -> (o, final)
-scan, tangent, vjp = three_primitives("delta_scan", results=_results, definition=_definition, linear=(3, 5))
+scan, tangent, vjp = three_primitives(
+    "delta_scan",
+    results=_results,
+    definition=_definition,
+    linear=(3, 5),
+    native_scan={("cpu", "cpu"): _native},
+    native_vjp={("cpu", "cpu"): cpu.backward},
+)

@@ -25,7 +25,7 @@ from cssm_kernels._layout import (
 )
 from cssm_kernels.matrix_scan import reference, rules
 
-IMPLEMENTATIONS = ("xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "xla", "sequential")
 MOST_COMPONENTS = 16
 _TRIANGULAR = (None, "upper", "lower")
 

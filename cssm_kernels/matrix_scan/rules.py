@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import lane_shape, state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.matrix_scan import reference
+from cssm_kernels.matrix_scan import cpu, reference
 
 
 def _results(A, x, h0, reset, *, axis, **_):
@@ -16,7 +16,17 @@ def _definition(*operands, implementation, **params):
     return reference.sequential(*operands, **params)
 
 
+def _native(*operands, **params):
+    return cpu.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (A, x, h0?, reset?) -> (h, final)
 scan, tangent, vjp = three_primitives(
-    "matrix_scan", results=_results, definition=_definition, linear=(1, 2), components=2
+    "matrix_scan",
+    results=_results,
+    definition=_definition,
+    linear=(1, 2),
+    components=2,
+    native_scan={("cpu", "cpu"): _native},
+    native_vjp={("cpu", "cpu"): cpu.backward},
 )
