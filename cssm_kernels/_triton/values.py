@@ -60,6 +60,30 @@ def zeros(like, PARTS: tl.constexpr, DTYPE: tl.constexpr):
 
 
 @triton.jit
+def zero_like(a):
+    if len(a) == 1:
+        return (tl.zeros_like(a[0]),)
+    else:
+        return tl.zeros_like(a[0]), tl.zeros_like(a[1])
+
+
+@triton.jit
+def negate(a):
+    if len(a) == 1:
+        return (-a[0],)
+    else:
+        return -a[0], -a[1]
+
+
+@triton.jit
+def conjugate(a):
+    if len(a) == 1:
+        return a
+    else:
+        return a[0], -a[1]
+
+
+@triton.jit
 def add(a, b):
     if len(a) == 1:
         return (a[0] + b[0],)
@@ -69,17 +93,28 @@ def add(a, b):
 
 @triton.jit
 def multiply(a, b):
+    """Either factor may be real where the other is complex."""
     if len(a) == 1:
-        return (a[0] * b[0],)
+        if len(b) == 1:
+            return (a[0] * b[0],)
+        else:
+            return a[0] * b[0], a[0] * b[1]
+    elif len(b) == 1:
+        return a[0] * b[0], a[1] * b[0]
     else:
         return tl.fma(a[0], b[0], -(a[1] * b[1])), tl.fma(a[0], b[1], a[1] * b[0])
 
 
 @triton.jit
 def multiply_add(a, b, c):
-    """a b + c"""
+    """a b + c; a factor may be real where the other and c are complex."""
     if len(a) == 1:
-        return (tl.fma(a[0], b[0], c[0]),)
+        if len(b) == 1:
+            return (tl.fma(a[0], b[0], c[0]),)
+        else:
+            return tl.fma(a[0], b[0], c[0]), tl.fma(a[0], b[1], c[1])
+    elif len(b) == 1:
+        return tl.fma(a[0], b[0], c[0]), tl.fma(a[1], b[0], c[1])
     else:
         re = tl.fma(a[0], b[0], tl.fma(-a[1], b[1], c[0]))
         return re, tl.fma(a[0], b[1], tl.fma(a[1], b[0], c[1]))

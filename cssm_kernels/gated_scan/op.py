@@ -102,8 +102,8 @@ def gated_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of that shape's rank, broadcast to it; of
         size 1 in `state_axis`.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
-      implementation: None for the best on the platform, or "xla" (`lax.associative_scan`), "sequential" (`lax.scan`). A
-        named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA), "xla" (`lax.associative_scan`),
+        "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
       y, of the shape that a, b, x and c broadcast to, without `state_axis`, and x's dtype; with `return_final` the pair
@@ -113,7 +113,7 @@ def gated_scan(
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's.
       ValueError: shapes that do not broadcast, axes out of range or equal, unknown implementation, or one that does not run
         on the platform compiled for.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
 
     Source: Gu and Dao, "Mamba: linear-time sequence modeling with selective state spaces" (2023); the form with states
     summed over, Dao and Gu, "Transformers are SSMs" (2024).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import full_shape, state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.gated_scan import cpu, reference
+from cssm_kernels.gated_scan import cpu, reference, triton
 from cssm_kernels.linear_scan import rules as linear
 
 
@@ -22,6 +22,10 @@ def _native(*operands, **params):
     return cpu.forward(*operands, **params, results=_results(*operands, **params))
 
 
+def _triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (a, b, x, c?, h0?, reset?) -> (y, final)
 scan, tangent, vjp = three_primitives(
     "gated_scan",
@@ -29,6 +33,6 @@ scan, tangent, vjp = three_primitives(
     definition=_definition,
     linear=(2, 4),
     lane_axes=("state_axis",),
-    native_scan={("cpu", "cpu"): _native},
-    native_vjp={("cpu", "cpu"): cpu.backward},
+    native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
+    native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
 )

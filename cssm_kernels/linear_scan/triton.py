@@ -15,20 +15,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from cssm_kernels._layout import state_dtype, state_shape
-from cssm_kernels._triton import ABSENT, Lanes, lanes_of, triton_call
+from cssm_kernels._triton import ABSENT, lanes_of, triton_call
+from cssm_kernels._triton.tiling import BUSY_THREADS, WARPS, steps_ahead, tile_of
 
-_WARPS = 2
-_THREADS = 32 * _WARPS
-# Threads that keep a large GPU busy: 128 on each of 132 multiprocessors.
-_BUSY_THREADS = 16 * 1024
 # The fewest steps worth a chunk of their own, and the most rows of a tile that each thread takes.
 _SHORTEST_CHUNK = 64
 _MOST_ROWS = 8
 # Neighbouring lanes a thread takes at most: more of a narrow type would need more registers than there are.
 _MOST_LANES = 4
-# Loads a thread issues before it uses the first of them, to cover the latency of memory: over all operands, and of one.
-_LOADS_AHEAD = 16
-_MOST_STEPS_AHEAD = 8
 
 
 def forward(a, x, h0, reset, *, axis, reverse, results):
@@ -97,7 +91,7 @@ def _chunk(shape, axis) -> int:
     """Steps in a chunk: all of them where the lanes alone keep the GPU busy."""
     steps = shape[axis]
     lanes = math.prod(shape) // steps
-    chunks = min(_BUSY_THREADS // max(lanes, 1), steps // _SHORTEST_CHUNK)
+    chunks = min(BUSY_THREADS // max(lanes, 1), steps // _SHORTEST_CHUNK)
     return steps if chunks < 2 else math.ceil(steps / chunks)
 
 
@@ -121,7 +115,8 @@ def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, ax
     }
     lanes = lanes_of(shape, axis, list(arrays.values()), gate)
     streams = sum(1 for s in lanes.strides[: len(operands)] if s is not None and s.time)
-    rows, columns = _tile(lanes, a.dtype.itemsize)
+    most_rows = _MOST_ROWS * 8 // max(a.dtype.itemsize, 8)  # a row is a state and a sum in registers
+    rows, columns = tile_of(lanes, a.dtype.itemsize, most_lanes=_MOST_LANES, most_rows=most_rows)
     column_blocks, row_blocks = math.ceil(lanes.kept_count / columns), math.ceil(lanes.reduced_count / rows)
     chunks = math.ceil(shape[axis] / chunk)
     if gate is not None:
@@ -133,7 +128,7 @@ def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, ax
         [ABSENT if v is None else v for v in operands.values()],
         list(results.values()),
         programs=column_blocks * row_blocks * chunks,
-        num_warps=_WARPS,
+        num_warps=WARPS,
         name=f"cssm_linear_scan_{kernel}",
         STEPS=shape[axis],
         CHUNK=chunk,
@@ -143,36 +138,7 @@ def _launch(kernel, operands: dict[str, Any], results: dict[str, Any], shape, ax
         STATE=tl.float64 if double else tl.float32,
         ROWS=rows,
         COLUMNS=columns,
-        UNROLL=_steps_ahead(streams, rows * columns * a.dtype.itemsize),
+        UNROLL=steps_ahead(streams, rows * columns * a.dtype.itemsize),
         **strides,
         **constants,
     )
-
-
-def _tile(lanes: Lanes, itemsize: int) -> tuple[int, int]:
-    """(rows, columns)"""
-    total = lanes.kept_count * lanes.reduced_count
-    # 16 bytes of neighbouring lanes a thread, less if that would leave threads idle.
-    wide = 16 if total * itemsize >= 16 * _BUSY_THREADS else 8
-    wide = min(max(wide // itemsize, 1), _MOST_LANES)
-    tile = _THREADS * wide
-    if all(s is None or s.reduced[-1] in (0, 1) for s in lanes.strides) and lanes.reduced_count > 1:
-        rows = min(tile, _power_of_two(lanes.reduced_count))  # the reduced lanes are the neighbours
-        columns = max(1, tile // rows)
-        return rows, columns
-    columns = min(tile, _power_of_two(lanes.kept_count))
-    most = _MOST_ROWS * 8 // max(itemsize, 8)  # a row is a state and a sum in registers
-    rows = min(_power_of_two(lanes.reduced_count), max(most, tile // columns))
-    return rows, columns
-
-
-def _steps_ahead(streams: int, tile_bytes: int) -> int:
-    """Steps loaded together, where so many operands change in time and a step of a tile has so many bytes of each."""
-    loads = max(1, tile_bytes // (_THREADS * 16))  # of 16 bytes, by a thread, of one operand and step
-    steps = max(1, min(_MOST_STEPS_AHEAD, _LOADS_AHEAD // (max(streams, 1) * loads)))
-    return _power_of_two(steps + 1) // 2  # sequences are often a power of two long: no steps left over
-
-
-def _power_of_two(n: int) -> int:
-    """The least one that is at least n."""
-    return 1 << (n - 1).bit_length()

@@ -8,79 +8,8 @@ where absent), a place (pointer, offset of each lane) inside the kernels. Steps 
 import triton
 import triton.language as tl
 
-from cssm_kernels._triton.values import (
-    add,
-    convert,
-    load,
-    multiply,
-    multiply_add,
-    offsets,
-    store,
-    sum_rows,
-    zero_where,
-    zeros,
-)
-
-
-@triton.jit
-def _tile(KEPT: tl.constexpr, REDUCED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """(column lanes, their mask, row lanes, their mask, block of rows, chunk)"""
-    kept: tl.constexpr = _product(KEPT)
-    reduced: tl.constexpr = _product(REDUCED)
-    column_blocks: tl.constexpr = (kept + COLUMNS - 1) // COLUMNS
-    row_blocks: tl.constexpr = (reduced + ROWS - 1) // ROWS
-    program = tl.program_id(0)
-    column = (program % column_blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
-    program = program // column_blocks
-    row = (program % row_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    chunk = program // row_blocks
-    return (
-        column[None, :],
-        (column < kept)[None, :],
-        row[:, None],
-        (row < reduced)[:, None],
-        program % row_blocks,
-        chunk,
-    )
-
-
-@triton.constexpr_function
-def _product(sizes):
-    out = 1
-    for size in sizes:
-        out *= size
-    return out
-
-
-@triton.jit
-def _place(ptr, column, row, KEPT: tl.constexpr, REDUCED: tl.constexpr, STRIDES: tl.constexpr):
-    if STRIDES is None:
-        return ptr, 0
-    else:
-        return ptr, offsets(column, KEPT, STRIDES[1]) + offsets(row, REDUCED, STRIDES[2])
-
-
-@triton.jit
-def _read(place, t, mask, STRIDES: tl.constexpr, PARTS: tl.constexpr, STATE: tl.constexpr):
-    return load(place[0], place[1] + tl.cast(t, tl.int64) * STRIDES[0], mask, PARTS, STATE)
-
-
-@triton.jit
-def _write(place, t, value, mask, STRIDES: tl.constexpr):
-    store(place[0], place[1] + tl.cast(t, tl.int64) * STRIDES[0], value, mask)
-
-
-@triton.jit
-def _flag(place, t, mask, STRIDES: tl.constexpr):
-    return tl.load(place[0] + place[1] + tl.cast(t, tl.int64) * STRIDES[0], mask=mask, other=0) != 0
-
-
-@triton.jit
-def _time(step, STEPS: tl.constexpr, REVERSE: tl.constexpr):
-    if REVERSE:
-        return STEPS - 1 - step
-    else:
-        return step
+from cssm_kernels._triton.tiles import is_flagged, place, read, tile, time_of, write
+from cssm_kernels._triton.values import add, convert, multiply, multiply_add, store, sum_rows, zero_where, zeros
 
 
 @triton.jit
@@ -97,10 +26,10 @@ def _before(
     STATE: tl.constexpr,
 ):
     """h of the step before, or h0 before the first."""
-    t = _time(step - 1, STEPS, REVERSE)
-    value = _read(h, t, mask & (step > 0), H, PARTS, STATE)
+    t = time_of(step - 1, STEPS, REVERSE)
+    value = read(h, t, mask & (step > 0), H, PARTS, STATE)
     if H0 is not None:
-        value = add(value, _read(h0, 0, mask & (step == 0), H0, PARTS, STATE))
+        value = add(value, read(h0, 0, mask & (step == 0), H0, PARTS, STATE))
     return value
 
 
@@ -119,17 +48,17 @@ def linear_scan_forward(
     A chunk starts from `carries`, the states after each chunk, or from h0, and writes every state.
     """
     chunks: tl.constexpr = (STEPS + CHUNK - 1) // CHUNK
-    column, in_columns, row, in_rows, _, chunk = _tile(KEPT, REDUCED, ROWS, COLUMNS)
+    column, in_columns, row, in_rows, _, chunk = tile(KEPT, REDUCED, ROWS, COLUMNS)
     mask = in_columns & in_rows
-    a_at = _place(a, column, row, KEPT, REDUCED, A)
-    x_at = _place(x, column, row, KEPT, REDUCED, X)
-    reset_at = _place(reset, column, row, KEPT, REDUCED, RESET)
-    da_at = _place(da, column, row, KEPT, REDUCED, DA)
-    h_at = _place(h, column, row, KEPT, REDUCED, H)
-    h0_before_at = _place(h0_before, column, row, KEPT, REDUCED, H0_BEFORE)
-    out_at = _place(out, column, row, KEPT, REDUCED, OUT)
+    a_at = place(a, column, row, KEPT, REDUCED, A)
+    x_at = place(x, column, row, KEPT, REDUCED, X)
+    reset_at = place(reset, column, row, KEPT, REDUCED, RESET)
+    da_at = place(da, column, row, KEPT, REDUCED, DA)
+    h_at = place(h, column, row, KEPT, REDUCED, H)
+    h0_before_at = place(h0_before, column, row, KEPT, REDUCED, H0_BEFORE)
+    out_at = place(out, column, row, KEPT, REDUCED, OUT)
     state = _start(h0, carries, chunk, column, row, mask, KEPT, REDUCED, H0, CARRIES, 0, PARTS, STATE)
-    constant_a = _read(a_at, 0, mask, A, PARTS, STATE)
+    constant_a = read(a_at, 0, mask, A, PARTS, STATE)
     begin, full, end = _range(chunk, STEPS, CHUNK, UNROLL)
     for step in range(begin, full, UNROLL):
         state = _scan_steps(
@@ -141,7 +70,7 @@ def linear_scan_forward(
             step, 1, state, constant_a, a_at, x_at, reset_at, da_at, h_at, h0_before_at, out_at, mask,
             STEPS, REVERSE, A, X, RESET, DA, H, H0_BEFORE, OUT, PARTS, STATE,
         )  # fmt: skip
-    store(final, _place(final, column, row, KEPT, REDUCED, FINAL)[1], state, mask & (chunk == chunks - 1))
+    store(final, place(final, column, row, KEPT, REDUCED, FINAL)[1], state, mask & (chunk == chunks - 1))
 
 
 @triton.jit
@@ -153,19 +82,19 @@ def _scan_steps(
 ):  # fmt: skip
     loaded = ()
     for u in tl.static_range(COUNT):
-        t = _time(first + u, STEPS, REVERSE)
-        a_t = constant_a if A[0] == 0 else _read(a, t, mask, A, PARTS, STATE)
-        x_t = _read(x, t, mask, X, PARTS, STATE)
-        flag = False if RESET is None else _flag(reset, t, mask, RESET)
+        t = time_of(first + u, STEPS, REVERSE)
+        a_t = constant_a if A[0] == 0 else read(a, t, mask, A, PARTS, STATE)
+        x_t = read(x, t, mask, X, PARTS, STATE)
+        flag = False if RESET is None else is_flagged(reset, t, mask, RESET)
         if DA is not None:
             before = _before(h, h0_before, first + u, mask, STEPS, REVERSE, H, H0_BEFORE, PARTS, STATE)
-            turn = multiply(_read(da, t, mask, DA, PARTS, STATE), before)
+            turn = multiply(read(da, t, mask, DA, PARTS, STATE), before)
             x_t = add(x_t, turn if RESET is None else zero_where(flag, turn))
         loaded = loaded + ((a_t, x_t, flag),)
     for u in tl.static_range(COUNT):
         a_t, x_t, flag = loaded[u]
         state = _step(a_t, state, x_t, flag, RESET)
-        _write(out, _time(first + u, STEPS, REVERSE), state, mask, OUT)
+        write(out, time_of(first + u, STEPS, REVERSE), state, mask, OUT)
     return state
 
 
@@ -196,12 +125,12 @@ def _start(
     """The state a chunk starts from: h0 (zero if absent) in the FIRST one, else its neighbour's carry."""
     state = zeros(mask, PARTS, STATE)
     if H0 is not None:
-        at = _place(h0, column, row, KEPT, REDUCED, H0)
-        state = _read(at, 0, mask & (chunk == FIRST), H0, PARTS, STATE)
+        at = place(h0, column, row, KEPT, REDUCED, H0)
+        state = read(at, 0, mask & (chunk == FIRST), H0, PARTS, STATE)
     if CARRIES is not None:
-        at = _place(carries, column, row, KEPT, REDUCED, CARRIES)
+        at = place(carries, column, row, KEPT, REDUCED, CARRIES)
         neighbour = chunk - 1 if FIRST == 0 else chunk + 1
-        state = add(state, _read(at, neighbour, mask & (chunk != FIRST), CARRIES, PARTS, STATE))
+        state = add(state, read(at, neighbour, mask & (chunk != FIRST), CARRIES, PARTS, STATE))
     return state
 
 
@@ -218,14 +147,14 @@ def linear_scan_chunk_maps(
     With ADJOINT to the cotangent that comes from later steps: s -> a_t (x_t + s), from the last step to the first; x may
     then be absent.
     """
-    column, in_columns, row, in_rows, _, chunk = _tile(KEPT, REDUCED, ROWS, COLUMNS)
+    column, in_columns, row, in_rows, _, chunk = tile(KEPT, REDUCED, ROWS, COLUMNS)
     mask = in_columns & in_rows
-    a_at = _place(a, column, row, KEPT, REDUCED, A)
-    x_at = _place(x, column, row, KEPT, REDUCED, X)
-    reset_at = _place(reset, column, row, KEPT, REDUCED, RESET)
+    a_at = place(a, column, row, KEPT, REDUCED, A)
+    x_at = place(x, column, row, KEPT, REDUCED, X)
+    reset_at = place(reset, column, row, KEPT, REDUCED, RESET)
     state = zeros(mask, PARTS, STATE)
     turn = _with_one(state)
-    constant_a = _read(a_at, 0, mask, A, PARTS, STATE)
+    constant_a = read(a_at, 0, mask, A, PARTS, STATE)
     begin, full, end = _range(chunk, STEPS, CHUNK, UNROLL)
     if ADJOINT:
         for i in range(end - full):
@@ -249,8 +178,8 @@ def linear_scan_chunk_maps(
                 step, 1, state, turn, constant_a, a_at, x_at, reset_at, mask,
                 STEPS, REVERSE, ADJOINT, A, X, RESET, PARTS, STATE,
             )  # fmt: skip
-    _write(_place(product, column, row, KEPT, REDUCED, PRODUCT), chunk, turn, mask, PRODUCT)
-    _write(_place(final, column, row, KEPT, REDUCED, FINAL), chunk, state, mask, FINAL)
+    write(place(product, column, row, KEPT, REDUCED, PRODUCT), chunk, turn, mask, PRODUCT)
+    write(place(final, column, row, KEPT, REDUCED, FINAL), chunk, state, mask, FINAL)
 
 
 @triton.jit
@@ -269,11 +198,11 @@ def _map_steps(
 ):  # fmt: skip
     loaded = ()
     for u in tl.static_range(COUNT):
-        t = _time(first - u if ADJOINT else first + u, STEPS, REVERSE)
-        a_t = constant_a if A[0] == 0 else _read(a, t, mask, A, PARTS, STATE)
-        x_t = zeros(mask, PARTS, STATE) if X is None else _read(x, t, mask, X, PARTS, STATE)
+        t = time_of(first - u if ADJOINT else first + u, STEPS, REVERSE)
+        a_t = constant_a if A[0] == 0 else read(a, t, mask, A, PARTS, STATE)
+        x_t = zeros(mask, PARTS, STATE) if X is None else read(x, t, mask, X, PARTS, STATE)
         if RESET is not None:
-            a_t = zero_where(_flag(reset, t, mask, RESET), a_t)
+            a_t = zero_where(is_flagged(reset, t, mask, RESET), a_t)
         loaded = loaded + ((a_t, x_t),)
     for u in tl.static_range(COUNT):
         a_t, x_t = loaded[u]
@@ -298,21 +227,21 @@ def linear_scan_vjp(
     constant in it: each block of rows (and then each chunk) writes a partial sum, an array of DA_SIZE numbers.
     """
     chunks: tl.constexpr = (STEPS + CHUNK - 1) // CHUNK
-    column, in_columns, row, in_rows, row_block, chunk = _tile(KEPT, REDUCED, ROWS, COLUMNS)
+    column, in_columns, row, in_rows, row_block, chunk = tile(KEPT, REDUCED, ROWS, COLUMNS)
     mask = in_columns & in_rows
-    a_at = _place(a, column, row, KEPT, REDUCED, A)
-    h_at = _place(h, column, row, KEPT, REDUCED, H)
-    h0_at = _place(h0, column, row, KEPT, REDUCED, H0)
-    reset_at = _place(reset, column, row, KEPT, REDUCED, RESET)
-    ct_at = _place(ct, column, row, KEPT, REDUCED, CT)
-    dx_at = _place(dx, column, row, KEPT, REDUCED, DX)
+    a_at = place(a, column, row, KEPT, REDUCED, A)
+    h_at = place(h, column, row, KEPT, REDUCED, H)
+    h0_at = place(h0, column, row, KEPT, REDUCED, H0)
+    reset_at = place(reset, column, row, KEPT, REDUCED, RESET)
+    ct_at = place(ct, column, row, KEPT, REDUCED, CT)
+    dx_at = place(dx, column, row, KEPT, REDUCED, DX)
     c = _start(ct_final, carries, chunk, column, row, mask, KEPT, REDUCED, CT_FINAL, CARRIES, chunks - 1, PARTS, STATE)
-    constant_a = _read(a_at, 0, mask, A, PARTS, STATE)
+    constant_a = read(a_at, 0, mask, A, PARTS, STATE)
     total = zeros(mask, PARTS, tl.float64)
     if DA is not None:
         partial = row_block if A[0] != 0 else row_block * chunks + chunk
         da += partial.to(tl.int64) * DA_SIZE * PARTS
-    da_at = _place(da, column, tl.zeros([1, 1], tl.int64), KEPT, REDUCED, DA)
+    da_at = place(da, column, tl.zeros([1, 1], tl.int64), KEPT, REDUCED, DA)
     begin, full, end = _range(chunk, STEPS, CHUNK, UNROLL)
     for i in range(end - full):
         c, total = _vjp_steps(
@@ -325,8 +254,8 @@ def linear_scan_vjp(
             STEPS, REVERSE, A, H, H0, RESET, CT, DX, DA, PARTS, STATE,
         )  # fmt: skip
     if DA is not None and A[0] == 0:
-        _write(da_at, 0, sum_rows(total), in_columns, DA)
-    store(dh0, _place(dh0, column, row, KEPT, REDUCED, DH0)[1], c, mask & (chunk == 0))
+        write(da_at, 0, sum_rows(total), in_columns, DA)
+    store(dh0, place(dh0, column, row, KEPT, REDUCED, DH0)[1], c, mask & (chunk == 0))
 
 
 @triton.jit
@@ -338,14 +267,14 @@ def _vjp_steps(
 ):  # fmt: skip
     loaded = ()
     for u in tl.static_range(COUNT):
-        t = _time(first - u, STEPS, REVERSE)
-        a_t = constant_a if A[0] == 0 else _read(a, t, mask, A, PARTS, STATE)
-        ct_t = zeros(mask, PARTS, STATE) if CT is None else _read(ct, t, mask, CT, PARTS, STATE)
+        t = time_of(first - u, STEPS, REVERSE)
+        a_t = constant_a if A[0] == 0 else read(a, t, mask, A, PARTS, STATE)
+        ct_t = zeros(mask, PARTS, STATE) if CT is None else read(ct, t, mask, CT, PARTS, STATE)
         before = zeros(mask, PARTS, STATE)
         if DA is not None:
             before = _before(h, h0, first - u, mask, STEPS, REVERSE, H, H0, PARTS, STATE)
         if RESET is not None:
-            flag = _flag(reset, t, mask, RESET)
+            flag = is_flagged(reset, t, mask, RESET)
             a_t = zero_where(flag, a_t)
             before = zero_where(flag, before)
         else:
@@ -353,9 +282,9 @@ def _vjp_steps(
         loaded = loaded + ((a_t, ct_t, before, flag),)
     for u in tl.static_range(COUNT):
         a_t, ct_t, before, flag = loaded[u]
-        t = _time(first - u, STEPS, REVERSE)
+        t = time_of(first - u, STEPS, REVERSE)
         g = add(ct_t, c)
-        _write(dx, t, g, mask, DX)
+        write(dx, t, g, mask, DX)
         # A NaN that comes from later steps does not pass a reset either.
         passed = g if RESET is None else zero_where(flag, g)
         c = multiply(a_t, passed)
@@ -364,5 +293,5 @@ def _vjp_steps(
             if A[0] == 0:
                 total = add(total, convert(da_t, tl.float64))
             else:
-                _write(da, t, sum_rows(convert(da_t, tl.float64)), in_columns, DA)
+                write(da, t, sum_rows(convert(da_t, tl.float64)), in_columns, DA)
     return c, total

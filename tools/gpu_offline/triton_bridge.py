@@ -16,7 +16,8 @@ import numpy as np
 from jax.interpreters import mlir
 
 from cssm_kernels._triton.jax_triton_0_3 import call_p
-from cssm_kernels.linear_scan import rules
+from cssm_kernels.gated_scan import rules as gated
+from cssm_kernels.linear_scan import rules as linear
 from tools import ptxsim
 from tools.gpu_offline.custom_call import TritonCall, triton_calls
 from tools.ptxsim import parse
@@ -82,5 +83,5 @@ def _lower_on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
 
 
 mlir.register_lowering(call_p, _lower_on_cpu, platform="cpu")
-for _primitive in (rules.scan, rules.tangent, rules.vjp):
+for _primitive in (linear.scan, linear.tangent, linear.vjp, gated.scan, gated.vjp):
     _primitive.register_native("cpu", "triton", _primitive.native["cuda"]["triton"])

@@ -134,6 +134,14 @@ def test_undefined_half_of_a_packed_value() -> None:
         run(f"{packed} add.u32 %r7, %r6, 1;")
 
 
+def test_bytes_picked_from_a_half_written_value() -> None:
+    """Only those that are picked need to have been written."""
+    packed = "mov.u16 %h1, 0x1234; mov.b32 %r5, {%h1, %h2};"
+    run(f"{packed} prmt.b32 %r6, %r5, 0, 0x7710U; add.u32 %r7, %r6, 1;")
+    with pytest.raises(ptxsim.UninitialisedRead, match="%r6"):
+        run(f"{packed} prmt.b32 %r6, %r5, 0, 0x7720U; add.u32 %r7, %r6, 1;")
+
+
 def test_barrier_after_an_early_return() -> None:
     body = "setp.lt.u32 %p1, %r0, {}; @%p1 ret; bar.sync 0;"
     run(body.format(0), block=64)

@@ -1,5 +1,7 @@
 """Logic, shifts and bit fields."""
 
+from functools import partial
+
 import numpy as np
 
 from tools.ptxsim.decoder import Decoder, Step, instruction
@@ -176,6 +178,9 @@ def _permute(d: Decoder) -> Step:
     """Bytes of b:a picked by the nibbles of the selector; a nibble's top bit replicates the byte's sign."""
     d.type()
     sources = [d.source(i, _U32) for i in (1, 2, 3)]
+    constant = integer_literal(d.operand(3))
+    if constant is not None:
+        d.flow(0, [1, 2], partial(_picked_written, selector=constant))
 
     def function(a: np.ndarray, b: np.ndarray, selector: np.ndarray) -> np.ndarray:
         both = (np.asarray(b).astype(np.uint64) << np.uint64(32)) | a
@@ -188,3 +193,10 @@ def _permute(d: Decoder) -> Step:
         return result
 
     return compute(function, d.destination(0, _U32), sources)
+
+
+def _picked_written(a: np.ndarray, b: np.ndarray, *, selector: int) -> np.ndarray:
+    """Which bytes of a permutation were written: LLVM packs bytes with undefined ones, and picks the others out again."""
+    both = (np.asarray(b).astype(np.uint16) << np.uint16(4)) | (a & np.uint8(15))
+    bits = [(both >> np.uint16(selector >> 4 * i & 7) & np.uint16(1)) << np.uint16(i) for i in range(4)]
+    return (bits[0] | bits[1] | bits[2] | bits[3]).astype(np.uint8)
