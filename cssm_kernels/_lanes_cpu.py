@@ -17,7 +17,7 @@ class Lanes(NamedTuple):
     """Which recurrence is asked for, and how its operands are to be read.
 
     Attributes:
-      op: "gated", "matrix" or "delta".
+      op: "gated", "matrix", "delta" or "goom".
       rank: how many dimensions are of lanes; those that follow are components.
       sizes: of the components: (states, 1), (k, 1) or (d_k, d_v).
       row_axis: a dimension of lanes that counts components instead, or -1.
@@ -32,7 +32,7 @@ class Lanes(NamedTuple):
 
 
 # In the order of LaneOp in csrc/cpu/lane_kernels.h.
-_OPS = ("gated", "matrix", "delta")
+_OPS = ("gated", "matrix", "delta", "goom")
 
 
 def forward(lanes: Lanes, operands: Sequence[Array | None], results: Any, *, axis: int, reverse: bool) -> list[Array]:

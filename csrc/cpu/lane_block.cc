@@ -1,5 +1,6 @@
 #include "cpu/delta_scan_block.h"
 #include "cpu/gated_scan_block.h"
+#include "cpu/goom_scan_block.h"
 #include "cpu/lane_copies.h"
 #include "cpu/lane_kernels.h"
 #include "cpu/matrix_scan_block.h"
@@ -13,6 +14,12 @@ constexpr LaneStep step() {
   return {Op<C, kComplex>::forward, Op<C, kComplex>::backward};
 }
 
+// Of complex logarithms alone.
+template <class C>
+constexpr LaneStep goom() {
+  return {GoomScan<C>::forward, GoomScan<C>::backward, 2, GoomScan<C>::enter, GoomScan<C>::leave};
+}
+
 }  // namespace
 
 const LaneKernels& lane_kernels() {
@@ -24,6 +31,7 @@ const LaneKernels& lane_kernels() {
            step<MatrixScan, double, true>()},
           {step<DeltaScan, float, false>(), step<DeltaScan, double, false>(), step<DeltaScan, float, true>(),
            step<DeltaScan, double, true>()},
+          {LaneStep{}, LaneStep{}, goom<float>(), goom<double>()},
       },
       {{{LaneCopy<float, float, false, false>::gather, LaneCopy<float, float, false, true>::gather},
         {LaneCopy<double, double, false, false>::gather, LaneCopy<double, double, false, true>::gather},

@@ -7,8 +7,8 @@
 namespace cssm {
 
 // The operations, in the order of their kernels.
-enum class LaneOp : int { kGated, kMatrix, kDelta };
-inline constexpr int kNumLaneOps = 3;
+enum class LaneOp : int { kGated, kMatrix, kDelta, kGoom };
+inline constexpr int kNumLaneOps = 4;
 inline constexpr int kMaxLaneInputs = 5;
 
 // An operand, or a result, of a block: rows of lanes in the computed type, (re, im) in planes. Strides are in scalars,
@@ -45,6 +45,11 @@ inline constexpr int kNumLaneNumbers = 4;
 struct LaneStep {
   void (*forward)(const LaneSegment&);
   void (*backward)(const LaneSegment&);  // all states are there; steps are taken from the last
+  // A state that is kept otherwise within a scan than in memory takes `state_parts` rows for each of its components,
+  // and is converted in place: where it starts, given or zero, and where the scan ends. Null: it is kept as it is.
+  int64_t state_parts = 1;
+  void (*enter)(const LaneSegment&, bool is_given) = nullptr;
+  void (*leave)(const LaneSegment&) = nullptr;
 };
 
 // Rows between an array in memory and a tile: `steps` x `rows` x `columns` runs of `lanes`, each its stride apart.

@@ -53,12 +53,13 @@ class Task {
   void forward(const LaneScanForward& f) {
     LaneSegment s = segment(f.y, nullptr);
     for_each_block([&] {
-      start(p_.h0, kH0Slot, s.state);
+      start_state(s);
       for (int64_t begin = 0; begin < steps_; begin += most_steps_) {
         read_inputs(s, begin);
         step_.forward(s);
         copy_out(f.y, kYSlot, s.y, begin, s.steps);
       }
+      if (step_.leave) step_.leave(s);
       finish(f.final_state, kFinalSlot, s.state);
     });
   }
@@ -69,7 +70,7 @@ class Task {
     const int64_t state_bytes = states() * parts_ * pitch_ * scalar_;
     const int64_t last = (steps_ - 1) / most_steps_ * most_steps_;
     for_each_block([&] {
-      start(p_.h0, kH0Slot, s.state);
+      start_state(s);
       for (int64_t begin = 0; begin < last; begin += most_steps_) {
         std::memcpy(checkpoint(begin, state_bytes), s.state, state_bytes);
         run_states(s, begin);
@@ -104,7 +105,9 @@ class Task {
   }
 
  private:
-  int64_t states() const { return p_.state_rows * p_.state_columns; }
+  // Rows of the state, and of its cotangent.
+  int64_t components() const { return p_.state_rows * p_.state_columns; }
+  int64_t states() const { return components() * step_.state_parts; }
 
   int64_t tile_rows(const LaneArray& array, int64_t steps) const {
     return array.rows * array.columns * (array.strides[p_.axis] == 0 ? 1 : steps);
@@ -133,7 +136,7 @@ class Task {
     const int64_t reset = p_.reset.data ? take(most_steps_) : 0;
     const int64_t outputs = y.data ? take(tile_rows(y, most_steps_)) : 0;
     const int64_t state = take(states() * (b ? most_steps_ + 1 : 1));
-    const int64_t ct_state = take(b ? states() : 0);
+    const int64_t ct_state = take(b ? components() : 0);
     const int64_t segments = (steps_ + most_steps_ - 1) / most_steps_;
     const int64_t checkpoints = take(b ? states() * (segments - 1) : 0);
     char* const memory = workspace(Purpose::kBlock).get<char>(scalars * scalar_);
@@ -185,7 +188,6 @@ class Task {
   }
 
   void read_inputs(LaneSegment& s, int64_t begin) {
-    s.lanes = whole_groups(lanes_);
     s.steps = std::min(most_steps_, steps_ - begin);
     for (int i = 0; i < kMaxLaneInputs; ++i) {
       if (p_.in[i].data && !is_there(i, begin)) copy_in(p_.in[i], i, s.in[i], begin, s.steps);
@@ -274,8 +276,13 @@ class Task {
     if (array.data) {
       copy_in(state_components(array), slot, state_tile(state), 0, 1);
     } else {
-      std::memset(state, 0, states() * parts_ * pitch_ * scalar_);
+      std::memset(state, 0, components() * parts_ * pitch_ * scalar_);
     }
+  }
+  void start_state(LaneSegment& s) const {
+    s.lanes = whole_groups(lanes_);
+    start(p_.h0, kH0Slot, s.state);
+    if (step_.enter) step_.enter(s, p_.h0.data != nullptr);
   }
   void finish(const LaneArray& array, int slot, void* state) const {
     copy_out(state_components(array), slot, state_tile(state), 0, 1);

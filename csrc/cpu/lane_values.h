@@ -106,12 +106,17 @@ struct LaneAccess {
   Number ct_state(int64_t component) const { return read(s.ct_state, component * s.state_row); }
   void put_ct_state(int64_t component, Number value) const { write(s.ct_state, component * s.state_row, value); }
 
-  // The value, or 0 in the lanes that step t resets.
+  // Which lanes step t resets.
+  auto is_reset(int64_t t) const {
+    if (!s.reset.data) return V{} != V{};
+    return load<C, kLanes<C>>(static_cast<const C*>(s.reset.data) + t * s.reset.step + lane) != V{};
+  }
+  // The value, or 0 in those lanes.
   Number kept(int64_t t, Number value) const {
     if (!s.reset.data) return value;
-    const V flag = load<C, kLanes<C>>(static_cast<const C*>(s.reset.data) + t * s.reset.step + lane);
-    value.re = flag != V{} ? V{} : value.re;
-    if constexpr (kComplex) value.im = flag != V{} ? V{} : value.im;
+    const auto reset = is_reset(t);
+    value.re = reset ? V{} : value.re;
+    if constexpr (kComplex) value.im = reset ? V{} : value.im;
     return value;
   }
 };

@@ -139,8 +139,12 @@ def _scan_transpose(cotangents, operands, is_linear, **params):
     a, _, _, reset = operands
     if is_linear[0]:
         raise NotImplementedError("linear_scan is not linear in a and (x, h0) together: transpose it in x and h0 alone")
-    _, gx, gh0 = _pull_back(cotangents, a, None, None, reset, is_linear[2], **params)
-    return None, gx if is_linear[1] else None, gh0, None
+    grads = _pull_back(cotangents, a, None, None, reset, is_linear[2], **params)
+    # A linear operand may be broadcast: x over a's dimensions, h0 over any.
+    return [
+        sum_to(grad, operand.aval.shape) if linear else None
+        for grad, operand, linear in zip((*grads, None), operands, is_linear)
+    ]
 
 
 def _tangent_transpose(cotangents, operands, is_linear, **params):

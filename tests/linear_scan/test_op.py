@@ -170,3 +170,18 @@ def test_a_thousand_concurrent_calls(rng):
         results = pool.map(lambda i: np.asarray(run(x, scales[i % 8])), range(1000))
         for i, h in enumerate(results):
             np.testing.assert_array_equal(h, expected[i % 8])
+
+
+@pytest.mark.parametrize("implementation", ["cpu", "xla", "sequential"])
+def test_linear_transpose_of_broadcast_operands(implementation, rng):
+    """The transpose sums over what was broadcast."""
+    a, x, h0 = rng.normal(size=(7, 5, 3)), rng.normal(size=(7, 1, 3)), rng.normal(size=(1, 3))
+    ct = rng.normal(size=(7, 5, 3))
+
+    def run(x, h0):
+        return linear_scan(a, x, h0, implementation=implementation)
+
+    of_x, of_h0 = jax.linear_transpose(run, x, h0)(ct)
+    dx, dh0 = jax.vjp(run, x, h0)[1](ct)
+    np.testing.assert_allclose(of_x, dx, rtol=1e-12)
+    np.testing.assert_allclose(of_h0, dh0, rtol=1e-12)
