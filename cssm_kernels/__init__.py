@@ -8,6 +8,8 @@ from cssm_kernels._native import build_info, export_checks
 from cssm_kernels.delta_scan import delta_scan
 from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.gated_scan import gated_scan
+from cssm_kernels.goom import Goom
+from cssm_kernels.goom_scan import goom_matrix_scan, goom_scan
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
 from cssm_kernels.matrix_scan import matrix_scan
 from cssm_kernels.spectral_scan import spectral_scan
@@ -15,11 +17,14 @@ from cssm_kernels.spectral_scan import spectral_scan
 __version__ = "0.1.0"
 
 __all__ = [
+    "Goom",
     "__version__",
     "build_info",
     "delta_scan",
     "export_checks",
     "gated_scan",
+    "goom_matrix_scan",
+    "goom_scan",
     "irfft2_cl",
     "linear_scan",
     "matrix_scan",
