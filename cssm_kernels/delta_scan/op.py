@@ -26,7 +26,7 @@ from cssm_kernels._layout import (
 )
 from cssm_kernels.delta_scan import reference, rules
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 WRITE_KEYS = ("conj", "plain")
 
 
@@ -106,8 +106,8 @@ def delta_scan(
       reverse: run backwards in time.
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of the lanes' rank, broadcast to them.
       return_final: also return the last S, which as `h0` of a further call carries the sequence on.
-      implementation: None for the best on the platform, or "xla" (`lax.associative_scan` of transitions, as published),
-        "sequential" (`lax.scan`). A named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA, at most 4 components), "xla"
+        (`lax.associative_scan` of transitions, as published), "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
       o, (..., d_v) on the lanes that all broadcast to, in v's dtype; with `return_final` the pair (o, final), final
@@ -117,7 +117,7 @@ def delta_scan(
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in v's.
       ValueError: shapes that do not fit or broadcast, axis out of range, unknown implementation, or one that does not run on
         the platform compiled for.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
 
     Source: Yang, Kautz and Hatamizadeh, "Gated delta networks: improving Mamba2 with delta rule" (2024); with complex keys,
     CSSM model specification 2.5.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.delta_scan import cpu, reference
+from cssm_kernels.delta_scan import cpu, reference, triton
 
 
 def _results(*operands, axis, **_):
@@ -21,12 +21,16 @@ def _native(*operands, **params):
     return cpu.forward(*operands, **params, results=_results(*operands, **params))
 
 
+def _triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (a, beta, k, v, q, h0?, reset?) -> (o, final)
 scan, tangent, vjp = three_primitives(
     "delta_scan",
     results=_results,
     definition=_definition,
     linear=(3, 5),
-    native_scan={("cpu", "cpu"): _native},
-    native_vjp={("cpu", "cpu"): cpu.backward},
+    native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
+    native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
 )

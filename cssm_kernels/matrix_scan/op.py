@@ -25,7 +25,7 @@ from cssm_kernels._layout import (
 )
 from cssm_kernels.matrix_scan import reference, rules
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 MOST_COMPONENTS = 16
 _TRIANGULAR = (None, "upper", "lower")
 
@@ -94,8 +94,8 @@ def matrix_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of as many dimensions as the result has
         before its components, broadcast to them.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
-      implementation: None for the best on the platform, or "xla" (`lax.associative_scan`), "sequential" (`lax.scan`). A
-        named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA, k at most 4), "xla"
+        (`lax.associative_scan`), "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
       h, (..., T, ..., k) of the shape that A and x broadcast to and x's dtype; with `return_final` the pair (h, final),
@@ -105,7 +105,7 @@ def matrix_scan(
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's.
       ValueError: shapes that do not fit or broadcast, k out of range, axis out of range, unknown implementation, or one that
         does not run on the platform compiled for.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
 
     Source: the recurrences of the HGRU-bilinear and Q/K/V state-space models, CSSM model specification 2.3 and 2.4.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import lane_shape, state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.matrix_scan import cpu, reference
+from cssm_kernels.matrix_scan import cpu, reference, triton
 
 
 def _results(A, x, h0, reset, *, axis, **_):
@@ -20,6 +20,10 @@ def _native(*operands, **params):
     return cpu.forward(*operands, **params, results=_results(*operands, **params))
 
 
+def _triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (A, x, h0?, reset?) -> (h, final)
 scan, tangent, vjp = three_primitives(
     "matrix_scan",
@@ -27,6 +31,6 @@ scan, tangent, vjp = three_primitives(
     definition=_definition,
     linear=(1, 2),
     components=2,
-    native_scan={("cpu", "cpu"): _native},
-    native_vjp={("cpu", "cpu"): cpu.backward},
+    native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
+    native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
 )

@@ -1,28 +1,27 @@
-"""The shared matrix of the recurrences on the Triton engine of `_triton.lane_kernels`, on its PTX, interpreted."""
+"""gated_scan, matrix_scan and delta_scan in Triton: the shared matrix on the PTX of their kernels, interpreted."""
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cssm_kernels import gated_scan, matrix_scan
 from tests.matrix import test_transforms, test_values
-from tests.matrix.cases import COMPLEX, REAL, Case
-from tests.matrix.operations import GATED_SCAN
+from tests.matrix.cases import COMPLEX, REAL, Case, random_array
+from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, MATRIX_SCAN
 from tools.gpu_offline import triton_bridge
 
 CAPABILITIES = [80, 90, 100, 120]
 DTYPES = REAL + COMPLEX
-OPERATIONS = (GATED_SCAN,)
-each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-# Several segments, the last one short.
+# More components than the kernels unroll are not theirs.
+MOST_COMPONENTS = 4
+each_operation = pytest.mark.parametrize(
+    "operation", [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN], ids=lambda operation: operation.name
+)
+# Backwards several segments of time, the last one short.
 SEGMENTS = [Case((70, 5), 0, (70, 5), reset="element"), Case((2, 131), 1, (1, 131), h0=False)]
-
-
-def cases_of(operation):
-    """Those that are not too large to interpret, nor to no purpose: many lanes are many programs, all the same."""
-    return [*(case for case in operation.cases if np.prod(case.shape) < 20_000), *SEGMENTS]
 
 
 def check(operation, case, dtype, reverse):
@@ -36,6 +35,112 @@ def check(operation, case, dtype, reverse):
 @each_operation
 def test_matrix(capability, operation):
     """Values and gradients: each case in one dtype and direction, compiled for one capability, which sees all of those."""
-    for i, case in enumerate(cases_of(operation)):
+    cases = operation.gradient_cases if operation is DELTA_SCAN else operation.cases  # the largest kernels, the slowest
+    cases = [*cases, *SEGMENTS]
+    for i, case in enumerate(case for case in cases if max(case.sizes, default=1) <= MOST_COMPONENTS):
         if CAPABILITIES[(i + i // 6) % 4] == capability:
             check(operation, case, DTYPES[i % 6], i % 4 < 2)
+
+
+@each_operation
+def test_second_order_in_both_modes(one_capability, operation, rng):
+    test_transforms.test_second_order_in_both_modes(operation, "triton", False, "complex128", operation.small[-1], rng)
+
+
+def check_that_no_nan_passes_a_reset(operation):
+    """Neither from what comes before it nor, in gradients, from what comes after."""
+    rng = np.random.default_rng(0)
+    operands = operation.make(Case((12, 9), 0, (12, 9), h0=False), "float32", rng)
+    reset = np.zeros((12, 1), bool)
+    reset[6] = True
+    run = lambda x: operation.call({**operands, operation.main: x, "reset": reset}, implementation="triton")[0]
+    x = operands[operation.main]
+    y, vjp = jax.vjp(jax.jit(run), x)
+    spoilt, ct = x.copy(), np.ones_like(y)
+    spoilt[3], ct[8] = np.nan, np.nan
+    assert not np.isnan(run(spoilt)[6:]).any(), "NaN where there should be none"
+    assert not np.isnan(vjp(ct)[0][:6]).any(), "NaN where there should be none"
+
+
+@each_operation
+def test_no_nan_passes_a_reset(one_capability, operation):
+    check_that_no_nan_passes_a_reset(operation)
+
+
+def test_a_gradient_under_vmap(one_capability, rng):
+    """The batch, which only some operands have, where the states are summed over."""
+    case = Case((5, 3, 4), 0, (5, 1, 4), h0=False, options=(("state_axis", 1),))
+    operands = GATED_SCAN.make(case, "float64", rng)
+
+    def gradient(operands, implementation):
+        loss = lambda o: jnp.sum(GATED_SCAN.call(o, state_axis=1, implementation=implementation)[0] ** 2)
+        return jax.grad(loss)(operands)
+
+    stacked = {**operands, "x": np.stack([operands["x"], 2 * operands["x"]], 2)}
+    axes = ({name: 2 if name == "x" else None for name in operands}, None)
+    actual = jax.vmap(lambda o, _: gradient(o, "triton"), axes)(stacked, None)
+    for i, x in enumerate((operands["x"], 2 * operands["x"])):
+        expected = gradient({**operands, "x": x}, "sequential")
+        jax.tree.map(lambda u, v, i=i: np.testing.assert_allclose(u[i], v, 1e-12, 1e-12), actual, expected)
+
+
+def test_forward_reads_every_operand_once_and_writes_no_state(one_capability, rng):
+    """The bytes that the kernel really loads and stores, in whole sectors."""
+    shape = (32, 4096)
+    a, b, c = (random_array(rng, own, "float32") / 2 for own in (shape, (1, 4096), shape))
+    x = random_array(rng, shape, "complex64")
+    scan = jax.jit(lambda *operands: gated_scan(*operands, implementation="triton"))
+    ((name, report),) = triton_bridge.launches_of(scan, a, b, x, c)
+    assert name == "gated_scan_forward"
+    assert report.bytes_loaded == a.nbytes + b.nbytes + c.nbytes + x.nbytes
+    assert report.bytes_stored == x.nbytes + x.nbytes // 32, "y and final"
+    assert 32 * (report.sectors_loaded + report.sectors_stored) == report.bytes_loaded + report.bytes_stored
+
+
+def test_states_are_summed_in_the_kernel(one_capability, rng):
+    a, x = (random_array(rng, (2, 20, 64, 1), "float32") / 2 for _ in range(2))
+    b, c = (random_array(rng, (2, 20, 1, 16), "float32") for _ in range(2))
+    scan = jax.jit(lambda *operands: gated_scan(*operands, axis=1, state_axis=3, implementation="triton"))
+    ((_, report),) = triton_bridge.launches_of(scan, a, b, x, c)
+    final = 2 * 64 * 16 * 4
+    assert report.bytes_stored == x.nbytes + final
+
+
+def test_gates_shared_alike_are_summed_in_the_kernel(one_capability, rng):
+    """Partial sums over 8 sequences at a time are written, not the gradient of each lane; those of a constant gate once."""
+    a, b = random_array(rng, (16, 256), "float32") / 2, random_array(rng, (1, 256), "float32")
+    x = random_array(rng, (16, 16, 256), "float32")
+
+    def gradient(a, b):
+        loss = lambda a, b: jnp.sum(gated_scan(a, b, x, axis=1, implementation="triton") ** 2)
+        return jax.grad(loss, (0, 1))(a, b)
+
+    _, (name, report) = triton_bridge.launches_of(jax.jit(gradient), a, b)
+    assert name == "gated_scan_vjp"
+    states = x.nbytes
+    assert report.bytes_stored - states == 4 * (a.nbytes + b.nbytes), "partial sums of 4 rows each"
+
+
+def test_backward_keeps_the_states_of_one_segment(one_capability, rng):
+    """Of 256 steps 16, and the 16 states that segments start from."""
+    operands = GATED_SCAN.make(Case((256, 64), 0, (1, 64), h0=False), "float32", rng)
+    loss = lambda operands: jnp.sum(GATED_SCAN.call(operands, implementation="triton")[0] ** 2)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), operands)
+    text = jax.jit(jax.grad(loss)).trace(shapes).lower(lowering_platforms=("cuda",)).as_text()
+    assert "tensor<16x64xf32>" in text
+    assert "tensor<256x64xf32>" in text, "x"
+    launches = [name for name, _ in triton_bridge.launches_of(jax.jit(jax.grad(loss)), operands)]
+    assert launches == ["gated_scan_forward", "gated_scan_checkpoints", "gated_scan_vjp"]
+    # Threads of a block exchange states through global memory, in which the interpreter checks other blocks alone.
+    (*_, (backward, _)) = triton_bridge._launches
+    assert backward.ptx.count("bar.sync") == 2, "before states are read, and before they are written again"
+
+
+def test_more_components_than_are_unrolled(one_capability, rng):
+    """By name they raise; by default a program for CUDA is XLA's."""
+    A, x = random_array(rng, (6, 5, 5), "float32"), random_array(rng, (6, 5), "float32")
+    with pytest.raises(
+        ValueError, match=r"implementation is 'triton', but matrix_scan .* does not take these operands"
+    ):
+        jax.jit(lambda A, x: matrix_scan(A, x, implementation="triton"))(A, x)
+    assert "custom_call" not in jax.jit(matrix_scan).trace(A, x).lower(lowering_platforms=("cuda",)).as_text()
