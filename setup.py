@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -17,17 +17,7 @@ if not (os.environ.get("CXX") or any(map(shutil.which, COMPILERS))):
 
 setup(
     cmake_source_dir=".",
-    packages=[
-        "cssm_kernels",
-        "cssm_kernels._triton",
-        "cssm_kernels.fft2",
-        "cssm_kernels.linear_scan",
-        "cssm_kernels.spectral_scan",
-        "cssm",
-        "cssm.layers",
-        "cssm.models",
-        "cssm.nn",
-    ],
+    packages=[*find_packages(include=["cssm_kernels", "cssm_kernels.*"]), *find_packages("python")],
     package_dir={"": ".", "cssm": "python/cssm"},
     package_data={"cssm_kernels": ["py.typed"], "cssm": ["py.typed"]},
 )

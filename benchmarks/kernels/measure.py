@@ -15,16 +15,16 @@ import jax
 
 from benchmarks import cuda_events, environment, platforms
 from benchmarks.kernel_calls import kernel_calls
-from benchmarks.kernels import linear, spectral
+from benchmarks.kernels import lanes, linear, spectral
 from benchmarks.kernels.case import NATIVE, TOLERANCE, Case, copy, copy_operands, triad
 from benchmarks.timing import Task, affordable, interleave
 
 NAN = float("nan")
 
-CASES: tuple[Case, ...] = (*linear.CASES, *spectral.CASES)
+CASES: tuple[Case, ...] = (*linear.CASES, *spectral.CASES, *lanes.CASES)
 """All cases on a CPU."""
 
-GPU_CASES: tuple[Case, ...] = (*linear.CASES, *linear.GPU_CASES, *spectral.SCANS, *spectral.GPU_CASES)
+GPU_CASES: tuple[Case, ...] = (*linear.CASES, *linear.GPU_CASES, *lanes.CASES, *spectral.SCANS, *spectral.GPU_CASES)
 """All cases on a GPU."""
 
 LEFT_OUT = "left out"
