@@ -18,7 +18,7 @@
 namespace cssm {
 namespace CSSM_ISA {
 
-// Whether a * b + c is rounded once: the build lets the compiler fuse them where the machine can.
+// Whether the machine multiplies and adds with one rounding.
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 inline constexpr bool kFused = true;
 #else
@@ -199,11 +199,16 @@ struct VectorMath {
   }
 
   static Reduced reduce(V x) {
-    if constexpr (sizeof(C) == sizeof(double) || kFused) {
+    if constexpr (sizeof(C) == sizeof(double)) {
+      const V shifted = x * kTwoOverPi + K::kRound;
+      const V n = shifted - K::kRound;
+      const V r = ((x - n * K::kHalfPi[0]) - n * K::kHalfPi[1]) - n * K::kHalfPi[2];
+      return {clamp(r), bit_cast<U>(shifted)};
+    } else if constexpr (kFused) {
       const V shifted = x * C(kTwoOverPi) + K::kRound;
       const V n = shifted - K::kRound;
-      // The first difference is exact, the others round no more than r itself is rounded.
-      const V r = ((x - n * K::kHalfPi[0]) - n * K::kHalfPi[1]) - n * K::kHalfPi[2];
+      V r = x;  // less the first part exact, less the others rounded as it must be
+      for (const C part : K::kHalfPi) r = minus_product(r, n, part);
       return {clamp(r), bit_cast<U>(shifted)};
     } else {
       // float unfused would need eight parts of pi / 2. In double, 33 + 53 bits of it are enough.
@@ -212,6 +217,20 @@ struct VectorMath {
       const HalfReduced low = reduce_half(part<0>(x, kHalf)), high = reduce_half(part<W / 2>(x, kHalf));
       return {clamp(joined(low.r, high.r, kAll)), joined(low.quarters, high.quarters, kAll)};
     }
+  }
+
+  // c - a b, rounded once: a compiler that does not optimise would not fuse them by itself.
+  static V minus_product(V c, V a, float b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(V) == 64)
+      return bit_cast<V>(_mm512_fnmadd_ps(bit_cast<__m512>(a), _mm512_set1_ps(b), bit_cast<__m512>(c)));
+#endif
+#if defined(__FMA__)
+    if constexpr (sizeof(V) == 32)
+      return bit_cast<V>(_mm256_fnmadd_ps(bit_cast<__m256>(a), _mm256_set1_ps(b), bit_cast<__m256>(c)));
+#endif
+    for (int i = 0; i < W; ++i) c[i] = __builtin_fmaf(-a[i], b, c[i]);
+    return c;
   }
 
   struct HalfReduced {
