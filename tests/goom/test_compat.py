@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cssm_kernels.goom import Goom, compat
-from tests.goom.test_scan import goom_matrix_scan, goom_scan
+from tests.goom.compiled import goom_matrix_scan, goom_scan
 
 EPS = {np.complex64: 2.0**-23, np.complex128: 2.0**-52}
 DTYPES = [np.complex64, np.complex128]

@@ -9,18 +9,10 @@ import pytest
 
 import cssm_kernels
 from cssm_kernels import Goom
+from tests.goom.compiled import goom_matrix_scan, goom_scan
 
 IMPLEMENTATIONS = ["cpu", "xla", "sequential"]
 RTOL = {np.complex64: 2e-5, np.complex128: 1e-12}
-
-
-def goom_scan(*operands, **options):
-    """Compiled whole, which takes less time than one operation after another."""
-    return jax.jit(lambda *operands: cssm_kernels.goom_scan(*operands, **options))(*operands)
-
-
-def goom_matrix_scan(*operands, **options):
-    return jax.jit(lambda *operands: cssm_kernels.goom_matrix_scan(*operands, **options))(*operands)
 
 
 def numbers(rng, dtype, *shape):
@@ -55,7 +47,7 @@ def test_values(rng, implementation, dtype, steps):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
+@pytest.mark.parametrize("k", [1, 2, 3])
 def test_matrix_values(rng, implementation, k):
     a, x, h0 = (numbers(rng, np.complex128, *s) for s in ((9, 4, k, k), (9, 4, k), (4, k)))
     a[3] = 0
@@ -72,7 +64,7 @@ def test_the_largest_matrices(rng):
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("axis", [0, -1])
 def test_options(rng, implementation, reverse, axis):
     """The same as time first, whatever the axis; reverse, reset and broadcast operands with it."""
     a, x, h0 = (numbers(rng, np.complex128, *s) for s in ((7, 1), (7, 4), (4,)))
@@ -154,12 +146,17 @@ def magnitudes(a, x):
 
 
 @pytest.mark.parametrize(
-    "implementation, dtype",
-    [("cpu", np.complex64), ("cpu", np.complex128), ("xla", np.complex64), ("sequential", np.complex64)],
+    "implementation, dtype, steps",
+    [
+        ("cpu", np.complex64, 10_000),
+        ("cpu", np.complex128, 10_000),
+        ("sequential", np.complex64, 10_000),
+        ("xla", np.complex64, 300),  # takes long to compile
+    ],
 )
-def test_ten_thousand_steps(rng, implementation, dtype):
+def test_many_steps(rng, implementation, dtype, steps):
     """Of magnitude 1e3, and of 1e-3: to the last place of the logarithms, and the rounding of as many products."""
-    steps, magnitude = 10_000, np.array([1e3, 1e-3])
+    magnitude = np.array([1e3, 1e-3])
     a = magnitude * np.exp(0.1 * rng.normal(size=(steps, 2)) + 1j * rng.uniform(-3, 3, (steps, 2)))
     x = np.zeros((steps, 2), complex)
     x[0] = 2 - 1j
@@ -168,7 +165,7 @@ def test_ten_thousand_steps(rng, implementation, dtype):
     eps = np.finfo(dtype).eps
     for lane in range(2):
         want, phase = magnitudes(np.exp(log_a[:, lane].astype(complex)), x[:, lane])
-        assert abs(want[-1]) > 69_000
+        assert abs(want[-1]) > 6.8 * steps
         rounding = 2 * eps * np.sqrt(steps)
         assert np.all(np.abs(got.real[:, lane] - want) <= np.spacing(np.abs(want).astype(eps.dtype)) + rounding)
         assert np.abs(np.exp(1j * got.imag[:, lane]) - np.exp(1j * phase)).max() <= 10 * rounding
@@ -187,11 +184,11 @@ def test_ten_thousand_steps_with_inputs(rng):
 def test_each_component_has_its_own_range():
     """Two channels, of 1e3 and 1e-3 a step, in one matrix."""
     log_a = np.array([[math.log(1e3), -np.inf], [-np.inf, math.log(1e-3)]], np.complex64)
-    log_x = np.full((100, 2), -np.inf, np.complex64)
+    log_x = np.full((30, 2), -np.inf, np.complex64)
     log_x[0] = 0
     for implementation in IMPLEMENTATIONS:
         got = goom_matrix_scan(log_a, log_x, implementation=implementation)
-        np.testing.assert_allclose(got[-1].real, [99 * math.log(1e3), -99 * math.log(1e3)], rtol=1e-6)
+        np.testing.assert_allclose(got[-1].real, [29 * math.log(1e3), -29 * math.log(1e3)], rtol=1e-6)
         assert not np.asarray(got).imag.any()
 
 
