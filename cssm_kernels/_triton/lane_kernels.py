@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 
 from cssm_kernels._triton.tiles import is_flagged, place, tile, time_of
-from cssm_kernels._triton.values import add, convert, load, store, sum_rows, zero_where, zeros
+from cssm_kernels._triton.values import add, convert, load_run, store_run, sum_rows, zero_where, zeros
 
 
 @triton.jit
@@ -206,8 +206,8 @@ def _read(place, t, LAYOUT: tl.constexpr, mask, PLAN: tl.constexpr):
     numbers = ()
     if LAYOUT is not None:
         at = place[1] + tl.cast(t, tl.int64) * LAYOUT.time
-        for i in tl.static_range(LAYOUT.components):
-            numbers = numbers + (load(place[0], at + i * LAYOUT.spacing, mask, LAYOUT.parts, PLAN.state),)
+        for i in tl.static_range(0, LAYOUT.components, LAYOUT.run):
+            numbers = numbers + load_run(place[0], at + i * LAYOUT.spacing, mask, LAYOUT.run, LAYOUT.parts, PLAN.state)
     return numbers
 
 
@@ -216,12 +216,12 @@ def _write(place, t, numbers, LAYOUT: tl.constexpr, spot, SUM: tl.constexpr):
     """Numbers, or the real part of them for a real array; summed over rows, in the precision SUM, for one that wants it."""
     if LAYOUT is not None:
         at = place[1] + tl.cast(t, tl.int64) * LAYOUT.time
-        for i in tl.static_range(LAYOUT.components):
-            number = _of_parts(numbers[i], LAYOUT.parts)
-            if LAYOUT.partial == 0:
-                store(place[0], at + i * LAYOUT.spacing, number, spot[4])
-            else:
-                store(place[0], at + i * LAYOUT.spacing, sum_rows(convert(number, SUM)), spot[1])
+        for i in tl.static_range(0, LAYOUT.components, LAYOUT.run):
+            run = ()
+            for j in tl.static_range(i, i + LAYOUT.run):
+                number = _of_parts(numbers[j], LAYOUT.parts)
+                run = run + (number if LAYOUT.partial == 0 else sum_rows(convert(number, SUM)),)
+            store_run(place[0], at + i * LAYOUT.spacing, run, spot[4] if LAYOUT.partial == 0 else spot[1])
 
 
 @triton.jit

@@ -34,6 +34,7 @@ class Layout(NamedTuple):
 
     Attributes:
       spacing: between components of a lane.
+      run: how many components are loaded and stored in one access of up to 16 bytes.
       partial: between sums of blocks of rows, in an array that is summed over rows; 0 in others.
       parts: 1 for real, 2 for complex.
     """
@@ -43,6 +44,7 @@ class Layout(NamedTuple):
     reduced: Shape
     components: int
     spacing: int
+    run: int
     partial: int
     parts: int
 
@@ -103,7 +105,8 @@ class ArrayType(NamedTuple):
     def layout(self, strides: Strides, is_summed: bool) -> Layout:
         count = math.prod(self.components)
         each, spacing = (1, math.prod(self.lanes)) if self.planes else (count, 1)
+        run = 1 if self.planes else math.gcd(count, max(1, min(4, 16 // self.dtype.itemsize)))
         kept, reduced = (tuple(each * stride for stride in group) for group in strides[1:])
         partial = math.prod(self.shape) if is_summed else 0
         parts = 2 if jnp.issubdtype(self.dtype, jnp.complexfloating) else 1
-        return Layout(each * strides.time, kept, reduced, count, spacing, partial, parts)
+        return Layout(each * strides.time, kept, reduced, count, spacing, run, partial, parts)

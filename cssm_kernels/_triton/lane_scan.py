@@ -28,8 +28,9 @@ from cssm_kernels._triton.tiling import WARPS, power_of_two, steps_ahead, tile_o
 
 # A sequence no longer than this is one segment.
 _SHORT = 32
-# Numbers of states that a thread takes: neighbouring lanes, or rows of a tile.
-_MOST_NUMBERS = 4
+# Bytes of states that a thread takes, of neighbouring lanes and of rows of a tile: sums over these need registers too. A
+# state of several numbers has a thread of its own, which then has all of what it loads at once.
+_BYTES, _BYTES_IF_SUMMED = 16, 8
 
 
 def forward(
@@ -139,8 +140,11 @@ class _Problem:
 
         types = [*self.types, *(type_ for _, type_ in inputs.values()), *outs.values()]
         lanes = lanes_of(self.shape, self.axis, [type_ and type_.lanes for type_ in types], rows)
-        most = max(1, _MOST_NUMBERS // math.prod(self.recurrence.state))
-        tile = tile_of(lanes, self.itemsize, most_lanes=most, most_rows=most)
+        most_lanes = most_rows = 1
+        if not self.recurrence.state:
+            bytes_of_lanes = _BYTES_IF_SUMMED if lanes.reduced_count > 1 else _BYTES
+            most_lanes, most_rows = (max(1, n // self.dtype.itemsize) for n in (bytes_of_lanes, _BYTES))
+        tile = tile_of(lanes, self.itemsize, most_lanes=most_lanes, most_rows=most_rows)
         column_blocks, row_blocks = math.ceil(lanes.kept_count / tile[1]), math.ceil(lanes.reduced_count / tile[0])
         is_summed = [False] * (len(types) - len(outs)) + [self.is_summed(out, rows) for out in outs.values()]
         layouts = [t and s and t.layout(s, summed) for t, s, summed in zip(types, lanes.strides, is_summed)]

@@ -51,6 +51,72 @@ def store(ptr, offset, value, mask):
 
 
 @triton.jit
+def load_run(ptr, offset, mask, COUNT: tl.constexpr, PARTS: tl.constexpr, STATE: tl.constexpr):
+    """Neighbouring numbers of each lane, 1, 2 or 4 of them, in one access."""
+    if COUNT == 1:
+        return (load(ptr, offset, mask, PARTS, STATE),)
+    else:
+        run = load(ptr, tl.expand_dims(offset, -1) + tl.arange(0, COUNT), tl.expand_dims(mask, -1), PARTS, STATE)
+        if COUNT == 2:
+            return _halves(run)
+        else:
+            even, odd = _halves(_paired(run))
+            first, third = _halves(even)
+            second, fourth = _halves(odd)
+            return first, second, third, fourth
+
+
+@triton.jit
+def _paired(run):
+    pairs: tl.constexpr = [run[0].shape[0], run[0].shape[1], 2, 2]
+    if len(run) == 1:
+        return (tl.reshape(run[0], pairs),)
+    else:
+        return tl.reshape(run[0], pairs), tl.reshape(run[1], pairs)
+
+
+@triton.jit
+def _halves(run):
+    """(elements 0 and 1 of the last dimension)"""
+    first = tl.split(run[0])
+    if len(run) == 1:
+        return (first[0],), (first[1],)
+    else:
+        second = tl.split(run[1])
+        return (first[0], second[0]), (first[1], second[1])
+
+
+@triton.jit
+def store_run(ptr, offset, run, mask):
+    """The same of storing them."""
+    if len(run) == 1:
+        store(ptr, offset, run[0], mask)
+    else:
+        if len(run) == 2:
+            joined = _joined(run[0], run[1])
+        else:
+            joined = _flattened(_joined(_joined(run[0], run[2]), _joined(run[1], run[3])))
+        store(ptr, tl.expand_dims(offset, -1) + tl.arange(0, len(run)), joined, tl.expand_dims(mask, -1))
+
+
+@triton.jit
+def _joined(a, b):
+    if len(a) == 1:
+        return (tl.join(a[0], b[0]),)
+    else:
+        return tl.join(a[0], b[0]), tl.join(a[1], b[1])
+
+
+@triton.jit
+def _flattened(run):
+    shape: tl.constexpr = [run[0].shape[0], run[0].shape[1], 4]
+    if len(run) == 1:
+        return (tl.reshape(run[0], shape),)
+    else:
+        return tl.reshape(run[0], shape), tl.reshape(run[1], shape)
+
+
+@triton.jit
 def zeros(like, PARTS: tl.constexpr, DTYPE: tl.constexpr):
     zero = tl.zeros(like.shape, DTYPE)
     if PARTS == 1:

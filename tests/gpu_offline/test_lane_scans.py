@@ -107,7 +107,7 @@ def test_states_are_summed_in_the_kernel(one_capability, rng):
 
 
 def test_gates_shared_alike_are_summed_in_the_kernel(one_capability, rng):
-    """Partial sums over 8 sequences at a time are written, not the gradient of each lane; those of a constant gate once."""
+    """Partial sums over 4 sequences at a time are written, not the gradient of each lane; those of a constant gate once."""
     a, b = random_array(rng, (16, 256), "float32") / 2, random_array(rng, (1, 256), "float32")
     x = random_array(rng, (16, 16, 256), "float32")
 
