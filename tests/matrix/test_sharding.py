@@ -21,6 +21,11 @@ each_native = pytest.mark.parametrize(
     each(OPERATIONS, lambda operation: operation.native),
     ids=lambda value: getattr(value, "name", str(value)),
 )
+each_primitive = pytest.mark.parametrize(
+    "operation, implementation",
+    each(OPERATIONS, lambda operation: operation.primitives),
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 
 
 def mesh(*shape, names=("d", "e")):
@@ -70,7 +75,7 @@ def test_sharded_jit_gathers_nothing(operation, implementation, gate, reset, rng
         assert actual[0].sharding.is_equivalent_to(NamedSharding(device_mesh, P(*spec)), actual[0].ndim)
 
 
-@each_native
+@each_primitive
 @pytest.mark.parametrize("replicated", [(), ("gates",), ("h0",), ("gates", "h0")], ids=str)
 def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implementation, replicated, rng):
     shared = "gates" in replicated
@@ -88,12 +93,8 @@ def test_shard_map_sums_the_gradient_of_a_replicated_operand(operation, implemen
     loss = jax.shard_map(local, mesh=device_mesh, in_specs=(specs,), out_specs=P())
     whole = lambda o: jnp.sum(operation.call(o, axis=1)[0] ** 2) + jnp.sum(operation.call(o, axis=1)[1] ** 2)
     np.testing.assert_allclose(loss(operands), whole(operands), 1e-12)
-    for transformed in (
-        jax.grad,
-        lambda f: jax.jit(jax.grad(f)),
-        lambda f: lambda o: jax.jvp(jax.grad(f), (o,), (o,))[1],
-    ):
-        actual, expected = transformed(loss)(operands), transformed(whole)(operands)
+    for transformed in (jax.grad, lambda f: lambda o: jax.jvp(jax.grad(f), (o,), (o,))[1]):
+        actual, expected = (jax.jit(transformed(f))(operands) for f in (loss, whole))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-10), actual, expected)
 
 
