@@ -107,10 +107,12 @@ struct GoomScan {
     return h;
   }
 
-  static void forward(const LaneSegment& s) {
-    const int64_t rows = s.sizes[0];
+  // kRows: the size where it is known.
+  template <int kRows>
+  static void forward_of(const LaneSegment& s) {
+    const int64_t rows = kRows ? kRows : s.sizes[0];
     for_each_step<C, true>(s, false, [&](const Access& at, int64_t t) {
-      Scaled h[kMostRows], terms[kMostRows];
+      Scaled h[kRows ? kRows : kMostRows], terms[kRows ? kRows : kMostRows];
       for (int64_t j = 0; j < rows; ++j) h[j] = before(at, t, j);
       for (int64_t i = 0; i < rows; ++i) {
         const Scaled x = from_log(at.read(s.in[kX], t, i));
@@ -131,11 +133,12 @@ struct GoomScan {
 
   // With g the cotangent of log h and what later steps pass back: d log x = g x / h, d log A = g w, and w^T g is passed
   // on, w[i, j] = A[i, j] h before[j] / h[i]; all of them 0 where h[i] is.
-  static void backward(const LaneSegment& s) {
-    const int64_t rows = s.sizes[0];
+  template <int kRows>
+  static void backward_of(const LaneSegment& s) {
+    const int64_t rows = kRows ? kRows : s.sizes[0];
     for_each_step<C, true>(s, true, [&](const Access& at, int64_t t) {
-      Scaled h[kMostRows];
-      Number passed[kMostRows] = {};
+      Scaled h[kRows ? kRows : kMostRows];
+      Number passed[kRows ? kRows : kMostRows] = {};
       for (int64_t j = 0; j < rows; ++j) h[j] = before(at, t, j);
       for (int64_t i = 0; i < rows; ++i) {
         Number g = at.ct_state(i);
@@ -158,6 +161,23 @@ struct GoomScan {
       }
       for (int64_t j = 0; j < rows; ++j) at.put_ct_state(j, at.kept(t, passed[j]));
     });
+  }
+
+  static void forward(const LaneSegment& s) {
+    switch (s.sizes[0]) {
+      case 1: return forward_of<1>(s);
+      case 2: return forward_of<2>(s);
+      case 3: return forward_of<3>(s);
+      default: return forward_of<0>(s);
+    }
+  }
+  static void backward(const LaneSegment& s) {
+    switch (s.sizes[0]) {
+      case 1: return backward_of<1>(s);
+      case 2: return backward_of<2>(s);
+      case 3: return backward_of<3>(s);
+      default: return backward_of<0>(s);
+    }
   }
 
   // Between the initial and final states as they are in memory, logarithms, and those of a scan.
