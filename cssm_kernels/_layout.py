@@ -95,9 +95,9 @@ def broadcast_lanes(**operands: tuple[Array, int]) -> tuple[int, ...]:
         try:
             shape = np.broadcast_shapes(shape, lanes)
         except ValueError:
-            which = "shape" if components == 0 else "leading dimensions"
+            which, do = ("shape", "does") if components == 0 else ("leading dimensions", "do")
             raise ValueError(
-                f"{name} has {which} {lanes}, which does not broadcast with the {which} {shape} of {', '.join(before)}"
+                f"{name} has {which} {lanes}, which {do} not broadcast with the {which} {shape} of {', '.join(before)}"
             ) from None
         before.append(name)
     return shape

@@ -12,6 +12,7 @@ import pytest
 
 import cssm_kernels
 from cssm_kernels import linear_scan
+from tests import refusal
 
 X = np.ones((5, 3), np.float32)
 
@@ -46,14 +47,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("error, message, arguments", REFUSED, ids=[message[:40] for _, message, _ in REFUSED])
-@pytest.mark.parametrize("under_jit", [False, True], ids=["eager", "jit"])
-def test_refuses(error, message, arguments, under_jit):
-    arrays = {k: v for k, v in arguments.items() if isinstance(v, np.ndarray)}
-    rest = {k: v for k, v in arguments.items() if k not in arrays}
-    call = lambda arrays: linear_scan(**arrays, **rest)
-    with pytest.raises(error, match=message):
-        (jax.jit(call) if under_jit else call)(arrays)
+@refusal.each_refusal(REFUSED)
+def test_refuses(refused, under_jit):
+    refusal.check(linear_scan, refused, under_jit)
 
 
 def test_python_numbers_take_the_dtype_of_x():
