@@ -32,7 +32,7 @@ def _make(case: Case, dtype: Any, rng: np.random.Generator) -> Arrays:
     operands |= random_state(case, dtype, rng)
     state_axis = dict(case.options).get("state_axis")
     if "reset" in operands and state_axis is not None:
-        operands["reset"] = operands["reset"].take([0], state_axis)
+        operands["reset"] = operands["reset"].any(state_axis, keepdims=True)
     return operands
 
 
