@@ -242,9 +242,9 @@ void random_problems(LaneOp op, uint64_t seed, int count) {
 int main() {
   using namespace cssm;
   using namespace cssm::testing;
-  test("gated_scan", [] { random_problems(LaneOp::kGated, 1, 60); });
-  test("matrix_scan", [] { random_problems(LaneOp::kMatrix, 2, 50); });
-  test("delta_scan", [] { random_problems(LaneOp::kDelta, 3, 40); });
-  test("goom_scan", [] { random_problems(LaneOp::kGoom, 4, 30); });
+  test("gated_scan", [] { random_problems(LaneOp::kGated, 1, 40); });
+  test("matrix_scan", [] { random_problems(LaneOp::kMatrix, 2, 30); });
+  test("delta_scan", [] { random_problems(LaneOp::kDelta, 3, 30); });
+  test("goom_scan", [] { random_problems(LaneOp::kGoom, 4, 20); });
   return exit_status();
 }
