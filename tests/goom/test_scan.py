@@ -275,7 +275,7 @@ def test_errors(changes, error, message):
         ((2,), (5, 2), r"log_a has shape \(2,\); expected \(..., 2, 2\)"),
         ((5, 17, 17), (5, 17), r"log_x has shape \(5, 17\); expected \(..., k\)"),
         ((5, 0, 0), (5, 0), r"log_x has shape \(5, 0\); expected \(..., k\)"),
-        ((4, 2, 2), (5, 2), r"log_a has leading dimensions \(4,\), which does not broadcast"),
+        ((4, 2, 2), (5, 2), r"log_a has leading dimensions \(4,\), which do not broadcast"),
         ((2, 2), (2,), r"axis is 0, out of range for the shape \(\)"),
     ],
 )
