@@ -51,3 +51,48 @@ def shapes(params):
     """{'path/of/leaf': shape} of a parameter tree."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
+
+
+def check_truth(layer, truth, x, tolerance=1e-12):
+    """In float64: layer(x) is truth(params, x), and so is the derivative of sum(sin(y)) in a random direction.
+
+    `truth` is the layer once more in NumPy; its derivative is taken by central differences. Parameters are random, all of
+    N(0.2), so that zero and one initial values hide nothing.
+    """
+    rng = np.random.default_rng(1)
+    x = np.asarray(x, np.float64)
+    variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), random_variables(layer, x))
+    y, slopes = value_and_gradient(layer, variables, x)
+    assert y.dtype == np.float64
+    assert_close(y, truth(variables["params"], x), tolerance)
+
+    point = (variables, x)
+    along = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), point)
+    parts = jax.tree.leaves(jax.tree.map(np.vdot, slopes, along))
+
+    def loss(step):
+        moved, x = jax.tree.map(lambda leaf, d: leaf + step * d, point, along)
+        return np.sin(truth(moved["params"], x)).sum()
+
+    difference = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    assert abs(sum(parts) - difference) <= 3e-8 * sum(map(abs, parts))
+
+
+def check_streaming(layer, x, tolerance=1e-5):
+    """All frames but the last two at once, and those one by one, as the full pass; and the last frame alone."""
+    variables = random_variables(layer, x)
+    whole = np.asarray(apply(layer, variables, x))
+    first, state = jit(partial(layer.apply, method="advance"))(variables, x[:, :-2], None)
+    step = jit(partial(layer.apply, method="step"))
+    state, second = step(variables, state, x[:, -2])
+    state, third = step(variables, state, x[:, -1])
+    assert_close(np.concatenate([first, second[:, None], third[:, None]], 1), whole, tolerance)
+    assert_close(step(variables, None, x[:, 0])[1], whole[:, 0], tolerance)
+    assert_close(jit(partial(layer.apply, last_only=True))(variables, x), whole[:, -1:], tolerance)
+
+
+def check_implementations(layer, x, tolerance=3e-5):
+    """The default and the plain XLA form: the same values and gradients."""
+    variables = random_variables(layer, x)
+    results = [value_and_gradient(one, variables, x) for one in (layer, layer.clone(implementation="xla"))]
+    jax.tree.map(partial(assert_close, tolerance=tolerance), *results)

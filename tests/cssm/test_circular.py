@@ -54,7 +54,7 @@ def test_recurrence_and_gradient(filter_input, length, rng):
         return np.stack(states) if states else np.zeros_like(x)
 
     def value_and_pullback(k, x, g):
-        h, pullback = jax.vjp(lambda k, x: circular.circular_recurrence(k, x, offset, filter_input), k, x)
+        h, pullback = jax.vjp(lambda k, x: circular.circular_recurrence(k, x, offset, filter_input=filter_input), k, x)
         return h, *pullback(g)
 
     h, dk, dx = jit(value_and_pullback)(*map(np.float32, (k, x, g)))
@@ -72,7 +72,8 @@ def test_nonfinite_input_stays_in_its_channel_and_moves_forward(rng):
     x[2, 0, 1, 3, 3] = np.inf
     for filter_input in (False, True):
         k = np.full((2, 3, 3), 0.05, x.dtype)
-        h = np.asarray(jit(circular.circular_recurrence, static_argnums=(2, 3))(k, x, (1, 1), filter_input))
+        recurrence = jit(circular.circular_recurrence, static_argnums=2, static_argnames="filter_input")
+        h = np.asarray(recurrence(k, x, (1, 1), filter_input=filter_input))
         assert np.isfinite(h[:, :, 0]).all()
         assert np.isfinite(h[:2]).all()
         assert not np.isfinite(h[2:, :, 1]).all()

@@ -9,9 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cssm import MIXERS
+from cssm.layers.base import KernelMixer
 
 from tests.cssm import numpy_layers as reference
-from tests.cssm.checks import apply, assert_close, initialise, jit, random_variables, shapes, value_and_gradient
+from tests.cssm.checks import (
+    apply,
+    assert_close,
+    check_streaming,
+    check_truth,
+    initialise,
+    jit,
+    random_variables,
+    shapes,
+    value_and_gradient,
+)
 
 KERNEL_TREE = {"kernel": (4, 3, 3), "out_proj/bias": (4,), "out_proj/kernel": (4, 4)}
 DIRECT_TREE = {
@@ -21,6 +32,9 @@ DIRECT_TREE = {
     "spatial_conv/bias": (4,),
     "spatial_conv/kernel": (3, 3, 1, 4),
 }
+
+# Those with one parameter beside the projection; the others have files of their own, in layers/.
+KEYS = [key for key, layer in MIXERS.items() if issubclass(layer, KernelMixer)]
 
 # key, fields, reference
 CASES = [
@@ -57,7 +71,7 @@ def video(rng, batch=2, time=5, height=6, width=7, channels=4):
     return rng.normal(size=(batch, time, height, width, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_parameters(key, rng):
     layer = MIXERS[key](channels=4, kernel_size=3)
     params = jax.eval_shape(layer.init, jax.random.key(0), video(rng))["params"]
@@ -91,26 +105,22 @@ def test_forward(key, fields, expected, size, kernel_size, time, rng):
 @pytest.mark.parametrize(("key", "fields", "expected"), CASES, ids=IDS)
 def test_float64_and_gradient(key, fields, expected, rng):
     """In float64: values, and the derivative of sum(sin(y)) in a random direction against central differences."""
-    x = video(rng, batch=1, time=4, height=4, width=5).astype(np.float64)
-    layer, variables = build(key, x, **fields)
-    variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), variables)
-    y, slopes = value_and_gradient(layer, variables, x)
-    assert y.dtype == np.float64
-    assert_close(y, expected(variables["params"], x), 1e-13)
-
-    point = (variables, x)
-    along = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), point)
-    parts = jax.tree.leaves(jax.tree.map(np.vdot, slopes, along))
-
-    def loss(step):
-        variables, x = jax.tree.map(lambda leaf, d: leaf + step * d, point, along)
-        return np.sin(expected(variables["params"], x)).sum()
-
-    difference = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    assert abs(sum(parts) - difference) <= 1e-8 * sum(map(abs, parts))
+    x = video(rng, batch=1, time=4, height=4, width=5)
+    check_truth(MIXERS[key](channels=4, kernel_size=3, **fields), expected, x)
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", [key for key in KEYS if not MIXERS[key].not_streaming])
+def test_streaming(key, rng):
+    check_streaming(MIXERS[key](channels=4, kernel_size=3), video(rng))
+
+
+def test_a_layer_that_cannot_stream_says_so(rng):
+    layer, variables = build("no_gate_realspace_par", video(rng))
+    with pytest.raises(ValueError, match="NoGateRealSpaceParallelCSSM cannot be run frame by frame: its states"):
+        layer.apply(variables, None, video(rng)[:, 0], method="step")
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_gradients_are_finite_at_zero_parameters(key, rng):
     x = video(rng, batch=1, time=4, height=4, width=5).astype(np.float64)
     layer, variables = build(key, x)
@@ -189,14 +199,14 @@ def test_direct_conv_forms_agree_at_the_zero_initialisation(rng):
     assert np.abs(results[0][1][0]["params"]["a_logit"]).min() > 0
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_residual_returns_the_projection(key, rng):
     x = video(rng)
     layer, variables = build(key, x)
     assert_close(apply(layer.clone(residual=True), variables, x), apply(layer, variables, x) + x)
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_causal(key, rng):
     x = video(rng)
     layer, variables = build(key, x)
@@ -221,7 +231,7 @@ def test_published_kernel_translates_and_centred_kernel_does_not():
         assert np.isclose(state.max(), 0.4995, atol=1e-4)
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_16_bit_input_gives_float32(key, rng):
     layer, variables = build(key, video(rng))
     assert jax.eval_shape(layer.apply, variables, jnp.asarray(video(rng), jnp.float16)).dtype == jnp.float32
@@ -233,7 +243,7 @@ def test_bfloat16_input_is_computed_in_float32(rng):
     np.testing.assert_array_equal(apply(layer, variables, x), apply(layer, variables, x.astype(jnp.float32)))
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_vmap(key, rng):
     x = video(rng, batch=3, time=3)
     layer, variables = build(key, x)
@@ -241,14 +251,14 @@ def test_vmap(key, rng):
     assert_close(mapped, apply(layer, variables, x))
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 def test_second_argument_is_accepted(key, rng):
     x = video(rng)
     layer, variables = build(key, x)
     assert jax.eval_shape(layer.apply, variables, x, jnp.ones((*x.shape, 3))).shape == x.shape
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     ("error", "match", "shape", "dtype", "fields"),
     [

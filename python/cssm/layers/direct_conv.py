@@ -14,29 +14,31 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import KernelMixer, State
 from cssm.nn.depthwise import DepthwiseConv
 from cssm_kernels import linear_scan
 
 
-class DirectConvCSSM(DeltaMixer):
+class DirectConvCSSM(KernelMixer):
     """The part the three layers share; see the module's docstring."""
 
     @nn.compact
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C)."""
+    def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
+        """(y, state after) of the frames x."""
         x = self.checked(x)
         with jax.named_scope("convolution"):
             y = DepthwiseConv(self.kernel_size, name="spatial_conv")(x)
         a_logit = self.param("a_logit", nn.initializers.zeros, (self.channels,), jnp.float32)
         a = self.spectral_rho * jnp.tanh(a_logit)
         with jax.named_scope("recurrence"):
+            if state is not None:
+                y = y.at[:, 0].add(a * state["S"])
             states = self.recurrence(a, y)
         with jax.named_scope("projection"):
-            return self.project(states, x)
+            return self.project(states, x), {"S": states[:, -1]}
 
     def recurrence(self, a: Array, y: Array) -> Array:
-        """S_t = a S_{t-1} + y_t along axis 1 of y (B, T, H, W, C), a (C)."""
+        """S_t = a S_{t-1} + y_t along axis 1 of y (B, T, H, W, C), a (C), from zero."""
         raise NotImplementedError
 
 

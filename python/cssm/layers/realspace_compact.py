@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import KernelMixer, State
 from cssm.nn.circular import circular_recurrence, fold_taps
 from cssm_kernels import spectral_scan
 
 FORMS = ("realspace", "spectral")
 
 
-class RealSpaceCompactSeqCSSM(DeltaMixer):
+class RealSpaceCompactSeqCSSM(KernelMixer):
     """S_t = k * S_{t-1} + x_t,  (k * s)[y] = sum_i k[i] s[y - i + (K-1)//2] mod (H, W);  o = D(S);  returns o - x.
 
     k = rho kernel / (||kernel||_1 + 1e-8) per channel, K x K taps. The spectral squash would spread the taps over the
@@ -32,8 +32,8 @@ class RealSpaceCompactSeqCSSM(DeltaMixer):
     implementation: str | None = None
 
     @nn.compact
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C)."""
+    def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
+        """(y, state after) of the frames x."""
         x = self.checked(x)
         if self.form not in FORMS:
             raise ValueError(f"form: got {self.form!r}, expected one of {', '.join(FORMS)}")
@@ -45,15 +45,17 @@ class RealSpaceCompactSeqCSSM(DeltaMixer):
         k = self.spectral_rho * kernel / (jnp.sum(jnp.abs(kernel), axis=(1, 2), keepdims=True) + 1e-8)
         centre = (self.kernel_size - 1) // 2
         with jax.named_scope("recurrence"):
-            states = self._spectral(k, centre, x) if self.form == "spectral" else self._realspace(k, centre, x)
+            recurrence = self._spectral if self.form == "spectral" else self._realspace
+            states, final = recurrence(k, centre, x, None if state is None else state["S"])
         with jax.named_scope("projection"):
-            return self.project(states, x)
+            return self.project(states, x), {"S": final}
 
-    def _realspace(self, k: Array, centre: int, x: Array) -> Array:
-        states = circular_recurrence(k, jnp.transpose(x, (1, 0, 4, 2, 3)), (centre, centre))
-        return jnp.transpose(states, (1, 0, 3, 4, 2))
+    def _realspace(self, k: Array, centre: int, x: Array, before: Array | None) -> tuple[Array, Array]:
+        states = circular_recurrence(k, jnp.transpose(x, (1, 0, 4, 2, 3)), (centre, centre), before=before)
+        return jnp.transpose(states, (1, 0, 3, 4, 2)), states[-1]
 
-    def _spectral(self, k: Array, centre: int, x: Array) -> Array:
+    def _spectral(self, k: Array, centre: int, x: Array, before: Array | None) -> tuple[Array, Array]:
         height, width = x.shape[2:4]
         k_hat = jnp.fft.rfft2(fold_taps(fold_taps(k, 1, height, centre), 2, width, centre))
-        return spectral_scan(x, jnp.moveaxis(k_hat, 0, -1), implementation=self.implementation)
+        k_hat = jnp.moveaxis(k_hat, 0, -1)
+        return spectral_scan(x, k_hat, before, return_final=True, implementation=self.implementation)

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import KernelMixer, State
 from cssm.nn.circular import circular_recurrence
 from cssm.nn.kernels import spectral_transition
 
 
-class RealSpaceExactSeqCSSM(DeltaMixer):
+class RealSpaceExactSeqCSSM(KernelMixer):
     """S_t = k * S_{t-1} + x_t, step by step, with k = irfft2(kappa(kernel));  o = D(S);  returns o - x.
 
     The values and parameters of `NoGateCSSM`: kappa's spectrum is Hermitian, so k is real, with H x W taps. What the
@@ -26,14 +26,16 @@ class RealSpaceExactSeqCSSM(DeltaMixer):
     origin_centred_kernel: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C)."""
+    def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
+        """(y, state after) of the frames x."""
         x = self.checked(x)
         height, width = x.shape[2:4]
         kernel = self.spatial_kernel(x.dtype)
         k_hat = spectral_transition(kernel, height, width, self.spectral_rho, origin_centred=self.origin_centred_kernel)
         with jax.named_scope("recurrence"):
             k = jnp.fft.irfft2(k_hat, s=(height, width))
-            states = circular_recurrence(k, jnp.transpose(x, (1, 0, 4, 2, 3)))
+            states = circular_recurrence(
+                k, jnp.transpose(x, (1, 0, 4, 2, 3)), before=None if state is None else state["S"]
+            )
         with jax.named_scope("projection"):
-            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x)
+            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x), {"S": states[-1]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import KernelMixer, State
 from cssm.layers.realspace_seq import check_variant, correlation_kernel, l2_normalised
 from cssm.nn.circular import circular_convolve
 from cssm.nn.kernels import embed_kernel
@@ -15,7 +17,7 @@ from cssm.nn.kernels import embed_kernel
 COMBINES = ("published", "associative")
 
 
-class NoGateRealSpaceParallelCSSM(DeltaMixer):
+class NoGateRealSpaceParallelCSSM(KernelMixer):
     """Prefixes of (k_1, b_1) o (k_2, b_2) o ...,  b_t = g * x_t;  S_t is the prefix's b;  o = D(S);  returns o - x.
 
     k = P(kernel) rho / (||P(kernel)||_2 + 1e-8) at the image's size, and g(k) its reversal, as in
@@ -35,9 +37,11 @@ class NoGateRealSpaceParallelCSSM(DeltaMixer):
     variant: str = "embedded"
     combine: str = "published"
 
+    not_streaming: ClassVar[str] = "its states come of a scan over composed kernels"
+
     @nn.compact
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C)."""
+    def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
+        """(y, state after) of the frames x."""
         x = self.checked(x)
         check_variant(self.variant)
         if self.combine not in COMBINES:
@@ -47,7 +51,7 @@ class NoGateRealSpaceParallelCSSM(DeltaMixer):
         with jax.named_scope("recurrence"):
             states = self._scan(k, jnp.transpose(x, (1, 0, 4, 2, 3)))
         with jax.named_scope("projection"):
-            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x)
+            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x), {}
 
     def _scan(self, k: Array, x: Array) -> Array:
         g, offset = correlation_kernel(k, self.variant)

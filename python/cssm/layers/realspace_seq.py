@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import KernelMixer, State
 from cssm.nn.circular import Offset, circular_recurrence
 from cssm.nn.kernels import embed_kernel
 
 VARIANTS = ("embedded", "compact")
 
 
-class NoGateRealSpaceSeqCSSM(DeltaMixer):
+class NoGateRealSpaceSeqCSSM(KernelMixer):
     """S_t = g * (S_{t-1} + x_t), step by step;  o = D(S);  returns o - x.
 
     embedded   g = k reversed on both axes, k = P(kernel) rho / (||P(kernel)||_2 + 1e-8), H x W taps
@@ -30,17 +30,23 @@ class NoGateRealSpaceSeqCSSM(DeltaMixer):
     variant: str = "embedded"
 
     @nn.compact
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C)."""
+    def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
+        """(y, state after) of the frames x."""
         x = self.checked(x)
         kernel = self.spatial_kernel(x.dtype)
         if check_variant(self.variant) == "embedded":
             kernel = embed_kernel(kernel, *x.shape[2:4])
         g, offset = correlation_kernel(l2_normalised(kernel, self.spectral_rho), self.variant)
         with jax.named_scope("recurrence"):
-            states = circular_recurrence(g, jnp.transpose(x, (1, 0, 4, 2, 3)), offset, True)
+            states = circular_recurrence(
+                g,
+                jnp.transpose(x, (1, 0, 4, 2, 3)),
+                offset,
+                filter_input=True,
+                before=None if state is None else state["S"],
+            )
         with jax.named_scope("projection"):
-            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x)
+            return self.project(jnp.transpose(states, (1, 0, 3, 4, 2)), x), {"S": states[-1]}
 
 
 def check_variant(variant: str) -> str:

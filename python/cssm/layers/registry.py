@@ -1,7 +1,8 @@
 """From a key and a wrapper's fields to a mixing layer.
 
 Every mixer takes channels, kernel_size, block_size and rope_mode; `WRAPPER_FIELDS` lists what else each key receives
-from `SimpleCSSM`, under the wrapper's name for it. Source: CSSM model specification 2.0 and 4.2.
+from `SimpleCSSM`, under the wrapper's name for it; `implementation` goes to every mixer that has it.
+Source: CSSM model specification 2.0 and 4.2.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from cssm.layers.base import DeltaMixer
+from cssm.layers.base import Mixer
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
+from cssm.layers.gated import GatedCSSM
 from cssm.layers.no_gate import NoGateCSSM
 from cssm.layers.realspace_compact import RealSpaceCompactSeqCSSM
 from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
 from cssm.layers.realspace_par import NoGateRealSpaceParallelCSSM
 from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
 
-MIXERS: dict[str, type[DeltaMixer]] = {
+MIXERS: dict[str, type[Mixer]] = {
     "no_gate": NoGateCSSM,
+    "gated": GatedCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,
@@ -31,7 +34,6 @@ MIXERS: dict[str, type[DeltaMixer]] = {
 }
 
 _SHORT_CONV = ("short_conv_size", "short_conv_spatial_size")
-_OPERATION = (*_SHORT_CONV, "implementation")
 _GATED = (*_SHORT_CONV, "gate_type")
 _KQV = ("asymmetric_qk", "no_feedback", "no_spectral_clip", "use_layernorm", "no_k_state", "transformer_readout")
 _GROWING = ("use_goom", "position_independent_gates", "shared_kernel", "additive_kv", "spectral_clip")
@@ -56,12 +58,12 @@ _ATTENTION = ("num_heads", "mlp_ratio", "drop_path_rate")
 _S4ND = ("s4nd_d_state", "s4nd_bidirectional")
 
 WRAPPER_FIELDS: dict[str, tuple[str, ...]] = {
-    "no_gate": _OPERATION,
+    "no_gate": _SHORT_CONV,
     "no_gate_realspace_seq": _SHORT_CONV,
     "no_gate_realspace_par": _SHORT_CONV,
     "realspace_exact_seq": _SHORT_CONV,
-    "realspace_compact_seq": _OPERATION,
-    "direct_conv_assoc": _OPERATION,
+    "realspace_compact_seq": _SHORT_CONV,
+    "direct_conv_assoc": _SHORT_CONV,
     "direct_conv_seq": _SHORT_CONV,
     "direct_conv_parallel": _SHORT_CONV,
     # Known keys without a layer yet.
@@ -106,7 +108,7 @@ _MIXER_NAME = {
 }
 
 
-def mixer_class(key: str) -> type[DeltaMixer]:
+def mixer_class(key: str) -> type[Mixer]:
     """The layer called `key`.
 
     Raises:
@@ -124,18 +126,19 @@ def mixer_kwargs(key: str, wrapper: Mapping[str, Any]) -> dict[str, Any]:
     return {_MIXER_NAME.get(field, field): wrapper[field] for field in WRAPPER_FIELDS[key]}
 
 
-def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode: str, name: str) -> DeltaMixer:
+def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode: str, name: str) -> Mixer:
     """The mixer `key` with a wrapper's fields, and those of its own named in the wrapper's `mixer_options`.
 
     Warns:
-      UserWarning: `rope_mode` asks for a rotation, which none of these layers applies.
+      UserWarning: `rope_mode` asks for a rotation, and the layer applies none.
 
     Raises:
       ValueError: as `mixer_class`; or `implementation` is given for a layer that uses no operation of `cssm_kernels`; or
         `mixer_options` names what is not a field of the layer, or one that the wrapper sets.
     """
     cls = mixer_class(key)
-    if wrapper["implementation"] is not None and "implementation" not in WRAPPER_FIELDS[key]:
+    names = {field.name for field in dataclasses.fields(cls)} - {"parent"}
+    if wrapper["implementation"] is not None and "implementation" not in names:
         got = wrapper["implementation"]
         raise ValueError(f"implementation: got {got!r}, expected None: {key!r} has no operation of ours")
     fields = {
@@ -146,10 +149,12 @@ def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode
         "name": name,
         **mixer_kwargs(key, wrapper),
     }
-    own = {field.name for field in dataclasses.fields(cls)} - fields.keys() - {"parent"}
+    if "implementation" in names:
+        fields["implementation"] = wrapper["implementation"]
+    own = names - fields.keys()
     for option in wrapper["mixer_options"]:
         if option not in own:
             raise ValueError(f"mixer_options: got {option!r}, expected fields of {key!r}: {', '.join(sorted(own))}")
-    if rope_mode != "none":
+    if rope_mode != "none" and not cls.encodes_positions:
         warnings.warn(f"pos_embed={rope_mode!r} has no effect: {key!r} does not encode positions", stacklevel=2)
     return cls(**fields, **wrapper["mixer_options"])

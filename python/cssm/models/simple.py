@@ -247,7 +247,7 @@ class SimpleCSSM(nn.Module):
         for i in range(self.depth):
             mixer = make_mixer(self.cssm_type, fields, channels=self.embed_dim, rope_mode=rope_mode, name=f"cssm_{i}")
             if i == self.depth - 1:
-                if last_only and mixer.returns_last:
+                if last_only:
                     return x[:, -1:] + mixer(x, injected_qkv_spatial, last_only=True)
                 return x + mixer(x, injected_qkv_spatial)
             x = x + mixer(x, injected_qkv_spatial)

@@ -45,13 +45,21 @@ def _convolve_bwd(offset: Offset, residuals: tuple[Array, Array], g: Array) -> t
 circular_convolve.defvjp(_convolve_fwd, _convolve_bwd)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def circular_recurrence(kernel: Array, x: Array, offset: Offset = (0, 0), filter_input: bool = False) -> Array:
-    """h_t = k * h_{t-1} + x_t, or k * (h_{t-1} + x_t) with `filter_input`, from h_0 = 0, one step at a time.
+def circular_recurrence(
+    kernel: Array, x: Array, offset: Offset = (0, 0), *, filter_input: bool = False, before: Array | None = None
+) -> Array:
+    """h_t = k * h_{t-1} + x_t, or k * (h_{t-1} + x_t) with `filter_input`, one step at a time.
 
-    x and the states are (T, N, C, H, W). The gradient runs the same recurrence backwards with the adjoint kernel, and
-    takes the kernel's from all steps at once.
+    x and the states are (T, N, C, H, W), h_0 is `before` (N, C, H, W) or zero. The gradient runs the same recurrence
+    backwards with the adjoint kernel, and takes the kernel's from all steps at once.
     """
+    if before is not None:
+        x = x.at[0].add(before if filter_input else circular_convolve(kernel, before, offset))
+    return _from_zero(kernel, x, offset, filter_input)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _from_zero(kernel: Array, x: Array, offset: Offset, filter_input: bool) -> Array:
     return _recurrence(kernel, x, offset, filter_input, reverse=False)
 
 
@@ -75,7 +83,7 @@ def _recurrence_bwd(
     return _correlate(cotangent.reshape(-1, *maps), operand.reshape(-1, *maps), kernel.shape, offset), dx
 
 
-circular_recurrence.defvjp(_recurrence_fwd, _recurrence_bwd)
+_from_zero.defvjp(_recurrence_fwd, _recurrence_bwd)
 
 
 def fold_taps(kernel: Array, axis: int, length: int, offset: int) -> Array:

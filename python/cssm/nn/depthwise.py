@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import Array
+from jax.typing import DTypeLike
 
 from cssm.nn.circular import circular_convolve
 
@@ -19,14 +20,16 @@ class DepthwiseConv(nn.Module):
     """
 
     kernel_size: int
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """(..., H, W, C) -> (..., H, W, C)."""
         size, channels = self.kernel_size, x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (size, size, 1, channels), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-        x, kernel, bias = promote_dtype(x, kernel, bias)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (size, size, 1, channels), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         before = (size - 1) // 2
         height, width = x.shape[-3:-1]
         maps = jnp.moveaxis(x, -1, -3).reshape(-1, channels, height, width)

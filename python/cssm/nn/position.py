@@ -48,13 +48,15 @@ def rotary_frequencies(mode: str, channels: int, base: float = 10000.0) -> np.nd
     return rates
 
 
-def apply_rotary(x: Array, mode: str, base: float = 10000.0) -> Array:
+def apply_rotary(x: Array, mode: str, base: float = 10000.0, *, first: int | Array = 0) -> Array:
     """Turns every channel pair (e, o) of x (B, T, H, W, C) to (e cos - o sin, e sin + o cos) by its angle.
 
-    Angles are float32, so 16-bit input gives float32. Raises ValueError as `rotary_frequencies`.
+    Time is counted from `first`. Angles are float32, so 16-bit input gives float32. Raises ValueError as
+    `rotary_frequencies`.
     """
     rates = rotary_frequencies(mode, x.shape[-1], base)
-    t, y, z = (jnp.arange(size, dtype=jnp.float32)[:, None] * rate for size, rate in zip(x.shape[1:4], rates))
+    starts = (first, 0, 0)
+    t, y, z = (_count(size, start)[:, None] * rate for size, start, rate in zip(x.shape[1:4], starts, rates))
     theta = t[:, None, None] + y[None, :, None] + z[None, None]
     cos, sin = jnp.cos(theta), jnp.sin(theta)
     even, odd = x[..., 0::2], x[..., 1::2]
@@ -62,9 +64,12 @@ def apply_rotary(x: Array, mode: str, base: float = 10000.0) -> Array:
     return turned.reshape(x.shape)
 
 
-def sinusoidal_table(length: int, channels: int, base: float = 10000.0) -> Array:
-    """E (T, C), float32: E[t, 2j] = sin(t w_j), E[t, 2j+1] = cos(t w_j). Raises ValueError if `channels` is odd."""
-    theta = jnp.arange(length, dtype=jnp.float32)[:, None] * _frequencies(channels, base)
+def sinusoidal_table(length: int, channels: int, base: float = 10000.0, *, first: int | Array = 0) -> Array:
+    """E (T, C), float32: E[t, 2j] = sin(t w_j), E[t, 2j+1] = cos(t w_j), t from `first` on.
+
+    Raises ValueError if `channels` is odd.
+    """
+    theta = _count(length, first)[:, None] * _frequencies(channels, base)
     return jnp.stack([jnp.sin(theta), jnp.cos(theta)], axis=-1).reshape(length, channels)
 
 
@@ -77,6 +82,10 @@ def resample_table(table: Array, length: int) -> Array:
     below = jnp.clip(jnp.floor(position).astype(int), 0, max(rows - 2, 0))
     weight = (position - below)[:, None]
     return table[below] * (1 - weight) + table[jnp.minimum(below + 1, rows - 1)] * weight
+
+
+def _count(length: int, first: int | Array) -> Array:
+    return (jnp.arange(length) + first).astype(jnp.float32)
 
 
 def _frequencies(channels: int, base: float) -> np.ndarray:
