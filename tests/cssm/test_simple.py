@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,11 +132,31 @@ def check(model, x, **kwargs):
     assert_close(actual, expected_logits(model, params, x, **kwargs), 3e-5)
 
 
-@pytest.mark.parametrize("key", MIXERS)
+# Of the suite's model at C = H = W = 32, K = 11, from the published tables; the real-space layers have no_gate's tree.
+COUNTS = {
+    "no_gate": 5281,
+    "no_gate_realspace_seq": 5281,
+    "no_gate_realspace_par": 5281,
+    "realspace_exact_seq": 5281,
+    "realspace_compact_seq": 5281,
+    "direct_conv_assoc": 5345,
+    "direct_conv_seq": 5345,
+    "direct_conv_parallel": 5345,
+    "gated": 61729,
+    "gdn": 111569,
+    "s4nd_full": 5921,
+    "convs5": 126401,
+    "spatial_attn": 45889,
+    "mamba2_seq": 13345,
+    "gdn_seq": 7201,
+}
+
+
+@pytest.mark.parametrize("key", [key for key in COUNTS if key in MIXERS])
 def test_suite_parameter_count(key):
     model = SimpleCSSM(**SUITE, seq_len=8, cssm_type=key)
     params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == (5345 if key.startswith("direct") else 5281)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[key]
     assert list(params) == sorted(["conv1", "norm1", "cssm_0", "norm_pre", "norm_post", "head"])
 
 
@@ -273,7 +295,7 @@ def test_stages_are_named_in_the_compiled_program(rng):
     model = SimpleCSSM(**SMALL)
     text = jax.jit(model.apply).lower(random_variables(model, x), x).as_text(debug_info=True)
     for scope in ("stem", "cssm_0/transition", "cssm_0/spectral_scan", "cssm_0/projection", "readout"):
-        assert scope in text
+        assert re.search(scope.replace("/", "/[^\"]*"), text)
 
 
 def test_rotary_position_warns_and_changes_nothing(rng):
