@@ -9,6 +9,8 @@ result of a lane is a tuple of numbers (see `values.py`). An operation is three 
 
 in which operands are at one step, () where absent, the first one is the transition, and ct and carry are the cotangents of
 y and of the state, the latter from later steps. A step that is reset has 0 for its transition and for the state before it.
+One that keeps its states otherwise within a scan than in memory has two more, ENTER(h0) and LEAVE(state), between those;
+numbers of the state that are all 0 are then its zero, and cotangents are those of the state as in memory.
 
 PLAN is the `Plan` of `lane_scan.py`; steps are counted in the order of the recurrence.
 """
@@ -21,7 +23,15 @@ from cssm_kernels._triton.values import add, convert, load_run, store_run, sum_r
 
 
 @triton.jit
-def forward(STEP: tl.constexpr, OUTPUT: tl.constexpr, operands, h0, reset, y, final, PLAN: tl.constexpr):
+def _as_it_is(state):
+    return state
+
+
+@triton.jit
+def forward(
+    STEP: tl.constexpr, OUTPUT: tl.constexpr, operands, h0, reset, y, final, PLAN: tl.constexpr,
+    ENTER: tl.constexpr = _as_it_is, LEAVE: tl.constexpr = _as_it_is,
+):  # fmt: skip
     """y at every step, and the last state."""
     spot = _spot(PLAN)
     mask = spot[4]
@@ -29,13 +39,13 @@ def forward(STEP: tl.constexpr, OUTPUT: tl.constexpr, operands, h0, reset, y, fi
     reset = _place(reset, PLAN.reset, spot, PLAN)
     y = _place(y, PLAN.y, spot, PLAN)
     constants = _constants(operands, mask, PLAN)
-    state = _start(h0, spot, mask, PLAN)
+    state = _start(ENTER, h0, spot, mask, PLAN)
     full: tl.constexpr = PLAN.steps // PLAN.unroll * PLAN.unroll
     for step in range(0, full, PLAN.unroll):
         state = _forward_steps(step, PLAN.unroll, STEP, OUTPUT, state, operands, constants, reset, y, spot, PLAN)
     for step in range(full, PLAN.steps):
         state = _forward_steps(step, 1, STEP, OUTPUT, state, operands, constants, reset, y, spot, PLAN)
-    _write(_place(final, PLAN.final, spot, PLAN), 0, state, PLAN.final, spot, PLAN.state)
+    _write(_place(final, PLAN.final, spot, PLAN), 0, LEAVE(state), PLAN.final, spot, PLAN.state)
 
 
 @triton.jit
@@ -55,7 +65,9 @@ def _forward_steps(
 
 
 @triton.jit
-def checkpoints(STEP: tl.constexpr, operands, h0, reset, starts, PLAN: tl.constexpr):
+def checkpoints(
+    STEP: tl.constexpr, operands, h0, reset, starts, PLAN: tl.constexpr, ENTER: tl.constexpr = _as_it_is
+):  # fmt: skip
     """The state before each segment."""
     spot = _spot(PLAN)
     mask = spot[4]
@@ -63,7 +75,7 @@ def checkpoints(STEP: tl.constexpr, operands, h0, reset, starts, PLAN: tl.conste
     reset = _place(reset, PLAN.reset, spot, PLAN)
     starts = _place(starts, PLAN.starts, spot, PLAN)
     constants = _constants(operands, mask, PLAN)
-    state = _start(h0, spot, mask, PLAN)
+    state = _start(ENTER, h0, spot, mask, PLAN)
     segments: tl.constexpr = (PLAN.steps + PLAN.segment - 1) // PLAN.segment
     for segment in range(segments - 1):
         _write(starts, segment, state, PLAN.starts, spot, PLAN.state)
@@ -94,6 +106,7 @@ def _recomputed(
 def vjp(
     STEP: tl.constexpr, STEP_VJP: tl.constexpr,
     operands, h0, reset, ct, ct_final, starts, states, gradients, PLAN: tl.constexpr,
+    ENTER: tl.constexpr = _as_it_is,
 ):  # fmt: skip
     """The gradients, from the last segment to the first: its states are computed again, then gone through backwards.
 
@@ -109,7 +122,7 @@ def vjp(
     gradients = _gradient_places(gradients, spot, PLAN)
     constants = _constants(operands, mask, PLAN)
     carry = _read(_place(ct_final, PLAN.ct_final, spot, PLAN), 0, PLAN.ct_final, mask, PLAN)
-    carry = _or_zeros(carry, PLAN.numbers, mask, PLAN)
+    carry = _or_zeros(carry, PLAN.numbers, PLAN.parts, mask, PLAN)
     totals = _no_totals(mask, PLAN)
     segments: tl.constexpr = (PLAN.steps + PLAN.segment - 1) // PLAN.segment
     for i in range(segments):
@@ -118,7 +131,7 @@ def vjp(
         end = tl.minimum(begin + PLAN.segment, PLAN.steps)
         full = begin + (end - begin) // PLAN.unroll * PLAN.unroll
         if PLAN.starts is None:
-            state = _start(h0, spot, mask, PLAN)
+            state = _start(ENTER, h0, spot, mask, PLAN)
         else:
             state = _read(starts, segment, PLAN.starts, mask, PLAN)
         for step in range(begin, full, PLAN.unroll):
@@ -148,7 +161,7 @@ def _vjp_step(
 ):  # fmt: skip
     t = time_of(step, PLAN.steps, PLAN.reverse)
     values, is_reset = _at_step(step, operands, constants, reset, spot[4], PLAN)
-    ct_t = _or_zeros(_read(ct, t, PLAN.ct, spot[4], PLAN), PLAN.outputs, spot[4], PLAN)
+    ct_t = _or_zeros(_read(ct, t, PLAN.ct, spot[4], PLAN), PLAN.outputs, PLAN.parts, spot[4], PLAN)
     carry, found = STEP_VJP(_cleared(before, is_reset, PLAN.reset), values, ct_t, carry, PLAN.option)
     # A NaN that comes from later steps does not pass a reset either.
     carry = _cleared(carry, is_reset, PLAN.reset)
@@ -278,19 +291,22 @@ def _cleared(numbers, is_reset, RESET: tl.constexpr):
 
 
 @triton.jit
-def _start(h0, spot, mask, PLAN: tl.constexpr):
-    return _or_zeros(_read(_place(h0, PLAN.h0, spot, PLAN), 0, PLAN.h0, mask, PLAN), PLAN.numbers, mask, PLAN)
+def _start(ENTER: tl.constexpr, h0, spot, mask, PLAN: tl.constexpr):
+    if PLAN.h0 is None:
+        return _or_zeros((), PLAN.kept_numbers, PLAN.kept_parts, mask, PLAN)
+    else:
+        return ENTER(_read(_place(h0, PLAN.h0, spot, PLAN), 0, PLAN.h0, mask, PLAN))
 
 
 @triton.jit
-def _or_zeros(numbers, COUNT: tl.constexpr, mask, PLAN: tl.constexpr):
+def _or_zeros(numbers, COUNT: tl.constexpr, PARTS: tl.constexpr, mask, PLAN: tl.constexpr):
     """These, or as many zeros as there should be if they are absent."""
     if len(numbers) > 0:
         return numbers
     else:
         out = ()
         for _ in tl.static_range(COUNT):
-            out = out + (zeros(mask, PLAN.parts, PLAN.state),)
+            out = out + (zeros(mask, PARTS, PLAN.state),)
         return out
 
 

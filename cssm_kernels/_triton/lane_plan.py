@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from cssm_kernels._triton.lanes import Shape, Strides
+from cssm_kernels._triton.tiling import MOST_STEPS_AHEAD
 
 
 class Recurrence(NamedTuple):
@@ -19,6 +20,8 @@ class Recurrence(NamedTuple):
       value: index of the operand whose dtype is the result's.
       state, output: components of the state and of y.
       option: what the operation's own functions are told.
+      kept: real numbers of a state within a scan, if it is kept otherwise there than in memory.
+      most_steps: how many are loaded together at most: few if a step is long.
     """
 
     name: str
@@ -27,6 +30,8 @@ class Recurrence(NamedTuple):
     state: Shape = ()
     output: Shape = ()
     option: Any = None
+    kept: int | None = None
+    most_steps: int = MOST_STEPS_AHEAD
 
 
 class Layout(NamedTuple):
@@ -56,6 +61,7 @@ class Plan(NamedTuple):
       segment: steps whose states are kept at once, backwards.
       unroll: steps loaded together.
       state, parts, numbers: precision of the state, 2 where it is complex, and how many numbers it has.
+      kept_parts, kept_numbers: the same within a scan.
       outputs: numbers of y.
       slots: index of each gradient among those that are wanted.
     """
@@ -71,6 +77,8 @@ class Plan(NamedTuple):
     state: Any
     parts: int
     numbers: int
+    kept_parts: int
+    kept_numbers: int
     outputs: int
     option: Any
     operands: tuple[Layout | None, ...]
@@ -108,5 +116,8 @@ class ArrayType(NamedTuple):
         run = 1 if self.planes else math.gcd(count, max(1, min(4, 16 // self.dtype.itemsize)))
         kept, reduced = (tuple(each * stride for stride in group) for group in strides[1:])
         partial = math.prod(self.shape) if is_summed else 0
-        parts = 2 if jnp.issubdtype(self.dtype, jnp.complexfloating) else 1
-        return Layout(each * strides.time, kept, reduced, count, spacing, run, partial, parts)
+        return Layout(each * strides.time, kept, reduced, count, spacing, run, partial, parts_of(self.dtype))
+
+
+def parts_of(dtype: Any) -> int:
+    return 2 if jnp.issubdtype(dtype, jnp.complexfloating) else 1

@@ -22,7 +22,7 @@ from jax import Array
 
 from cssm_kernels._layout import state_dtype, state_shape, sum_to
 from cssm_kernels._triton.call import ABSENT, triton_call
-from cssm_kernels._triton.lane_plan import ArrayType, Plan, Recurrence
+from cssm_kernels._triton.lane_plan import ArrayType, Plan, Recurrence, parts_of
 from cssm_kernels._triton.lanes import Shape, lanes_of
 from cssm_kernels._triton.tiling import WARPS, power_of_two, steps_ahead, tile_of
 
@@ -99,9 +99,16 @@ class _Problem:
         return x if x is None else ArrayType(x.shape[: self.rank], components, x.dtype)
 
     def scratch(self, steps: int) -> ArrayType:
-        """Room for so many states, each component in an array of its own."""
+        """Room for so many states as they are within a scan, each component in an array of its own."""
         lanes = (*self.shape[: self.axis], steps, *self.shape[self.axis + 1 :])
-        return ArrayType(lanes, self.recurrence.state, self.dtype, planes=True)
+        return ArrayType(lanes, *self.kept, planes=True)
+
+    @property
+    def kept(self) -> tuple[Shape, Any]:
+        """(components, dtype) of a state within a scan."""
+        if self.recurrence.kept is None:
+            return self.recurrence.state, self.dtype
+        return (self.recurrence.kept,), jnp.finfo(self.dtype).dtype
 
     def best_rows(self, wanted: list[ArrayType]) -> Shape:
         """A shape of lanes with size 1 in the dimensions to sum over, so that gradients have the fewest bytes."""
@@ -152,18 +159,21 @@ class _Problem:
         named = dict(zip((*inputs, *outs), layouts[len(self.types) :]))
         wanted = [name for name in outs if isinstance(name, int)]
         streams = sum(layout.components for layout in operands if layout is not None and layout.time)
+        kept, kept_dtype = self.kept
         plan = Plan(
             steps=self.shape[self.axis],
             reverse=self.reverse,
             segment=segment,
-            unroll=steps_ahead(streams, math.prod(tile) * self.itemsize),
+            unroll=steps_ahead(streams, math.prod(tile) * self.itemsize, self.recurrence.most_steps),
             kept=lanes.kept,
             reduced=lanes.reduced,
             rows=tile[0],
             columns=tile[1],
             state=tl.float64 if self.dtype in (jnp.float64, jnp.complex128) else tl.float32,
-            parts=2 if jnp.issubdtype(self.dtype, jnp.complexfloating) else 1,
+            parts=parts_of(self.dtype),
             numbers=math.prod(self.recurrence.state),
+            kept_parts=parts_of(kept_dtype),
+            kept_numbers=math.prod(kept),
             outputs=math.prod(self.recurrence.output),
             option=self.recurrence.option,
             operands=tuple(operands),

@@ -10,7 +10,7 @@ THREADS = 32 * WARPS
 BUSY_THREADS = 16 * 1024
 # Loads a thread issues before it uses the first of them, to cover the latency of memory: over all operands, and of one.
 _LOADS_AHEAD = 16
-_MOST_STEPS_AHEAD = 8
+MOST_STEPS_AHEAD = 8
 
 
 def tile_of(lanes: Lanes, itemsize: int, *, most_lanes: int, most_rows: int) -> tuple[int, int]:
@@ -34,10 +34,10 @@ def tile_of(lanes: Lanes, itemsize: int, *, most_lanes: int, most_rows: int) -> 
     return rows, columns
 
 
-def steps_ahead(streams: int, tile_bytes: int) -> int:
+def steps_ahead(streams: int, tile_bytes: int, most: int = MOST_STEPS_AHEAD) -> int:
     """Steps loaded together, where so many numbers change in time and a step of a tile has so many bytes of each."""
     loads = max(1, tile_bytes // (THREADS * 16))  # of 16 bytes, by a thread, of one number and step
-    steps = max(1, min(_MOST_STEPS_AHEAD, _LOADS_AHEAD // (max(streams, 1) * loads)))
+    steps = max(1, min(most, _LOADS_AHEAD // (max(streams, 1) * loads)))
     return power_of_two(steps + 1) // 2  # sequences are often a power of two long: no steps left over
 
 

@@ -29,7 +29,7 @@ from cssm_kernels.linear_scan import reference as linear
 from cssm_kernels.matrix_scan import reference as matrix
 from cssm_kernels.matrix_scan.op import MOST_COMPONENTS
 
-IMPLEMENTATIONS = ("cpu", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 
 
 @typed
@@ -68,8 +68,8 @@ def goom_scan(
       return_final: also return the last state computed, which as `log_h0` of a further call carries the sequence on.
       compat: the published operators instead, by `lax.associative_scan`: sums clamped at 1e-7 of their largest term, with
         gradients of their own, backwards only; infinite logarithms give NaN. See `cssm_kernels.goom.compat`.
-      implementation: None for the best on the platform, or "cpu" (native), "xla" (`lax.associative_scan`), "sequential"
-        (`lax.scan`). A named one runs or raises.
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA), "xla"
+        (`lax.associative_scan`), "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
       log_h, of the shape that log_a and log_x broadcast to, log_x's dtype, and a `Goom` if log_x is one; with `return_final`
@@ -79,7 +79,7 @@ def goom_scan(
       TypeError: log_x is no Goom or array of complex logarithms; another argument's dtype does not fit in log_x's.
       ValueError: shapes that do not broadcast, axis out of range, unknown implementation, one that does not run on the
         platform compiled for, or another than "xla" with `compat`.
-      ImportError: the native library was not built.
+      ImportError: the native library was not built; or "triton", and jax-triton is not installed.
 
     Source: Heinsen and Kozachkov, "Generalized orders of magnitude for scalable, parallel, high-dynamic-range computation"
     (2025).
@@ -104,8 +104,9 @@ def goom_matrix_scan(
 
         log h_t[i] = log(sum_j exp(log_a_t[i, j]) exp(log h_{t-1}[j]) + exp(log_x_t[i]))
 
-    Each component has a magnitude of its own, of any size. With `compat` an entry of a product is a sum of two terms for
-    k = 2, two nested sums for k = 3 and one sum over the index otherwise, as published.
+    Each component has a magnitude of its own, of any size. "triton" takes up to 4 components. With
+    `compat` an entry of a product is a sum of two terms for k = 2, two nested sums for k = 3 and one sum over the index
+    otherwise, as published.
 
     Args:
       log_a: logarithms of the transitions, (..., k, k), a zero entry -inf; leading dimensions broadcast with log_x's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cssm_kernels._layout import full_shape, lane_shape, state_shape
 from cssm_kernels._three_primitives import three_primitives
-from cssm_kernels.goom_scan import cpu, reference
+from cssm_kernels.goom_scan import cpu, reference, triton
 from cssm_kernels.linear_scan import rules as linear
 from cssm_kernels.matrix_scan import rules as matrix
 
@@ -23,14 +23,18 @@ def _native(*operands, **params):
     return cpu.forward(*operands, **params, results=_results(*operands, **params))
 
 
+def _triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_results(*operands, **params))
+
+
 # (log_a, log_x, log_h0?, reset?) -> (log_h, final)
 scan, tangent, vjp = three_primitives(
     "goom_scan",
     results=_results,
     definition=_definition,
     linear=(),
-    native_scan={("cpu", "cpu"): _native},
-    native_vjp={("cpu", "cpu"): cpu.backward},
+    native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
+    native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
 )
 
 
@@ -49,6 +53,10 @@ def _matrix_native(*operands, **params):
     return cpu.forward(*operands, **params, results=_matrix_results(*operands, **params))
 
 
+def _matrix_triton(*operands, **params):
+    return triton.forward(*operands, **params, results=_matrix_results(*operands, **params))
+
+
 # (log_a (k, k), log_x (k), log_h0? (k), reset?) -> (log_h (k), final (k))
 matrix_scan, matrix_tangent, matrix_vjp = three_primitives(
     "goom_matrix_scan",
@@ -56,6 +64,6 @@ matrix_scan, matrix_tangent, matrix_vjp = three_primitives(
     definition=_matrix_definition,
     linear=(),
     components=2,
-    native_scan={("cpu", "cpu"): _matrix_native},
-    native_vjp={("cpu", "cpu"): cpu.backward},
+    native_scan={("cpu", "cpu"): _matrix_native, ("cuda", "triton"): _matrix_triton},
+    native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
 )

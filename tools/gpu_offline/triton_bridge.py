@@ -18,6 +18,7 @@ from jax.interpreters import mlir
 from cssm_kernels._triton.jax_triton_0_3 import call_p
 from cssm_kernels.delta_scan import rules as delta
 from cssm_kernels.gated_scan import rules as gated
+from cssm_kernels.goom_scan import rules as goom
 from cssm_kernels.linear_scan import rules as linear
 from cssm_kernels.matrix_scan import rules as matrix
 from tools import ptxsim
@@ -87,6 +88,7 @@ def _lower_on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
 mlir.register_lowering(call_p, _lower_on_cpu, platform="cpu")
 for _primitive in (
     *(linear.scan, linear.tangent, linear.vjp),
-    *(primitive for rules in (gated, matrix, delta) for primitive in (rules.scan, rules.vjp)),
+    *(primitive for rules in (gated, matrix, delta, goom) for primitive in (rules.scan, rules.vjp)),
+    *(goom.matrix_scan, goom.matrix_vjp),
 ):
     _primitive.register_native("cpu", "triton", _primitive.native["cuda"]["triton"])
