@@ -47,6 +47,12 @@ def assert_close(actual, expected, tolerance=1e-5):
     assert np.abs(actual - expected).max(initial=0) <= tolerance * scale
 
 
+def initial(layer, name, x):
+    """The initial value of one parameter; no other is computed."""
+    key = jax.random.key(0)
+    return np.asarray(jit(lambda key: layer.init(key, x)["params"][name])(key))
+
+
 def shapes(params):
     """{'path/of/leaf': shape} of a parameter tree."""
     leaves = jax.tree_util.tree_leaves_with_path(params)

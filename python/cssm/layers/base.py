@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -74,6 +74,11 @@ class Mixer(nn.Module):
         """Raises ValueError for a field out of range."""
         if self.kernel_size < 1:
             raise ValueError(f"kernel_size: got {self.kernel_size}, expected a positive integer")
+
+    def check_choice(self, field: str, choices: Iterable[str]) -> None:
+        """Raises ValueError where the field's value is none of the choices."""
+        if getattr(self, field) not in choices:
+            raise ValueError(f"{field}: got {getattr(self, field)!r}, expected one of {', '.join(choices)}")
 
     def checked(self, x: Array) -> Array:
         """x in the dtype the layer computes in, after checking it and the fields."""

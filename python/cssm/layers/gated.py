@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from cssm.layers.base import Mixer, State
-from cssm.nn.depthwise import DepthwiseConv
 from cssm.nn.gates import dense_gate, gate_factors, spatial_mean, step_size
 from cssm.nn.kernels import spectral_transition
+from cssm.nn.short_conv import short_convolutions
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
-from cssm.nn.temporal import CausalConv
 from cssm_kernels import gated_scan
 
 GATE_TYPES = ("dense", "factored")
@@ -58,8 +57,7 @@ class GatedCSSM(Mixer):
         super().check_fields()
         if not 0 < self.spectral_rho <= 1:
             raise ValueError(f"spectral_rho: got {self.spectral_rho}, expected a number in (0, 1]")
-        if self.gate_type not in GATE_TYPES:
-            raise ValueError(f"gate_type: got {self.gate_type!r}, expected one of {', '.join(GATE_TYPES)}")
+        self.check_choice("gate_type", GATE_TYPES)
         for field in ("short_conv_size", "short_conv_spatial_size"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field}: got {getattr(self, field)}, expected a number >= 0")
@@ -72,7 +70,14 @@ class GatedCSSM(Mixer):
         after: dict[str, Any] = {"t": jnp.asarray(before["t"] + x.shape[1])}
         with jax.named_scope("input"):
             m, z = jnp.split(self.dense(2 * self.channels, "in_proj")(self.rotated(x, before["t"])), 2, axis=-1)
-            m, after["m"] = self._short_convolutions(m, before["m"])
+            m, after["m"] = short_convolutions(
+                m,
+                before["m"],
+                spatial_size=self.short_conv_spatial_size,
+                temporal_size=self.short_conv_size,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+            )
         kappa = self._kappa(m.shape[2], m.shape[3], spectral_dtype(m))
         with jax.named_scope("gates"):
             ctx = spatial_mean(m)
@@ -95,15 +100,6 @@ class GatedCSSM(Mixer):
         with jax.named_scope("output"):
             y = to_space(y, m.shape[3], self.implementation).astype(z.dtype)
             return self.dense(self.channels, "out_proj")(y * jax.nn.silu(z)), after
-
-    def _short_convolutions(self, m: Array, before: Array | None) -> tuple[Array, Array | None]:
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        if self.short_conv_spatial_size:
-            m = DepthwiseConv(self.short_conv_spatial_size, **dtypes, name="short_conv_spatial")(m)
-        after = None
-        if self.short_conv_size:
-            m, after = CausalConv(self.short_conv_size, **dtypes, name="short_conv_temporal")(m, before)
-        return jax.nn.silu(m), after
 
     def _kappa(self, height: int, width: int, dtype: jnp.dtype) -> Array:
         """(H, F, C)"""

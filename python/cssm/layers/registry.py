@@ -15,6 +15,7 @@ from typing import Any
 from cssm.layers.base import Mixer
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.gated import GatedCSSM
+from cssm.layers.no_fft import NoFFTCSSM
 from cssm.layers.no_gate import NoGateCSSM
 from cssm.layers.realspace_compact import RealSpaceCompactSeqCSSM
 from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
@@ -24,6 +25,7 @@ from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
 MIXERS: dict[str, type[Mixer]] = {
     "no_gate": NoGateCSSM,
     "gated": GatedCSSM,
+    "no_fft": NoFFTCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,

@@ -16,6 +16,7 @@ Source: CSSM model specification 4.3.
 from __future__ import annotations
 
 import flax.linen as nn
+import jax
 from jax import Array
 
 _VIDEO_AXES = {"temporal_layer": (1, -1), "global_layer": (1, 2, 3, -1), "global_instance": (1, 2, 3)}
@@ -36,3 +37,8 @@ def normalise(x: Array, norm_type: str, *, training: bool, name: str) -> Array:
         return nn.GroupNorm(num_groups=None, group_size=1, name=name)(x)
     axes = _VIDEO_AXES.get(norm_type, (-1,)) if x.ndim == 5 else (-1,)
     return nn.LayerNorm(reduction_axes=axes, name=name)(x)
+
+
+def rms_normalise(x: Array, scale: Array) -> Array:
+    """x / sqrt(mean_C(x^2) + 1e-6) * scale, over the last axis."""
+    return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6) * scale
