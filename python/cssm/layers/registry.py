@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cssm.layers.base import Mixer
+from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.gated import GatedCSSM
 from cssm.layers.no_fft import NoFFTCSSM
@@ -26,6 +27,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "no_gate": NoGateCSSM,
     "gated": GatedCSSM,
     "no_fft": NoFFTCSSM,
+    "conv_ssm": ConvSSMCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,
