@@ -130,7 +130,7 @@ def log(x):
 
 @triton.jit
 def sincos(x):
-    """(sin x, cos x), to |x| = 3e5 (1e9 in float64); of the number nearest to a multiple of pi / 2, those of the multiple."""
+    """(sin x, cos x), to |x| = 3e5 (1e9 in float64); of a number that is nearest to a multiple of pi / 2, those of that."""
     K: tl.constexpr = format_of(x.dtype)
     shifted = tl.fma(x, 0.6366197723675814, K.round)
     n = shifted - K.round

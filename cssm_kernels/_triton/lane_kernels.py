@@ -43,8 +43,9 @@ def forward(
     full: tl.constexpr = PLAN.steps // PLAN.unroll * PLAN.unroll
     for step in range(0, full, PLAN.unroll):
         state = _forward_steps(step, PLAN.unroll, STEP, OUTPUT, state, operands, constants, reset, y, spot, PLAN)
-    for step in range(full, PLAN.steps):
-        state = _forward_steps(step, 1, STEP, OUTPUT, state, operands, constants, reset, y, spot, PLAN)
+    if full < PLAN.steps:
+        for step in range(full, PLAN.steps):
+            state = _forward_steps(step, 1, STEP, OUTPUT, state, operands, constants, reset, y, spot, PLAN)
     _write(_place(final, PLAN.final, spot, PLAN), 0, LEAVE(state), PLAN.final, spot, PLAN.state)
 
 
@@ -138,8 +139,9 @@ def vjp(
             state = _recomputed(
                 step, PLAN.unroll, STEP, state, operands, constants, reset, states, begin, spot, PLAN
             )  # fmt: skip
-        for step in range(full, end):
-            state = _recomputed(step, 1, STEP, state, operands, constants, reset, states, begin, spot, PLAN)
+        if PLAN.steps % PLAN.unroll > 0:
+            for step in range(full, end):
+                state = _recomputed(step, 1, STEP, state, operands, constants, reset, states, begin, spot, PLAN)
         tl.debug_barrier()  # a lane's states may be read by another thread than wrote them
         for j in range(end - begin):
             step = end - 1 - j

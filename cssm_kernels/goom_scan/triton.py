@@ -30,5 +30,11 @@ def _recurrence(operands) -> Recurrence | None:
     if not available() or k > _MOST_COMPONENTS:
         return None
     return Recurrence(
-        *("goom_scan", (2 * components, components)), value=1, state=size, output=size, kept=3 * k, most_steps=2
+        "goom_scan",
+        components=(2 * components, components),
+        value=1,
+        state=size,
+        output=size,
+        kept=3 * k,
+        most_steps=1 if components else 2,
     )
