@@ -13,11 +13,13 @@ from cssm_kernels.goom_scan import goom_matrix_scan, goom_scan
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
 from cssm_kernels.matrix_scan import matrix_scan
 from cssm_kernels.spectral_scan import spectral_scan
+from cssm_kernels.split_complex import SplitComplex
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Goom",
+    "SplitComplex",
     "__version__",
     "build_info",
     "delta_scan",

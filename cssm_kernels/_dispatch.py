@@ -7,7 +7,7 @@ from typing import Any
 from cssm_kernels import _native, _triton
 
 # Implementations that are plain JAX and need no native library.
-_PORTABLE = ("xla", "sequential")
+PORTABLE = ("xla", "sequential")
 
 
 def check_implementation(implementation: Any, available: tuple[str, ...]) -> None:
@@ -24,5 +24,5 @@ def check_implementation(implementation: Any, available: tuple[str, ...]) -> Non
         )
     if implementation == "triton":
         _triton.load()
-    if implementation not in _PORTABLE:
+    if implementation not in PORTABLE:
         _native.load()

@@ -1,6 +1,7 @@
 """Calls of the native CPU handlers of the recurrences over lanes (csrc/cpu/lane_scan_ffi.cc).
 
-Operands come in the order (inputs..., h0, reset), None where absent, in the aligned form of the operation's rules.
+Operands come in the order (inputs..., h0, reset), None where absent, in the aligned form of the operation's rules. Where x
+is a pair (`SplitComplex`) so are all complex inputs, and a pair's result or gradient comes as two arrays.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import Array
+
+from cssm_kernels.split_complex import SplitComplex
+
+Operand = Array | SplitComplex | None
 
 
 class Lanes(NamedTuple):
@@ -35,15 +40,15 @@ class Lanes(NamedTuple):
 _OPS = ("gated", "matrix", "delta", "goom")
 
 
-def forward(lanes: Lanes, operands: Sequence[Array | None], results: Any, *, axis: int, reverse: bool) -> list[Array]:
+def forward(lanes: Lanes, operands: Sequence[Operand], results: Any, *, axis: int, reverse: bool) -> list[Array]:
     """(y, final)"""
     return _call("cssm_lane_scan_forward", lanes, operands, results, axis, reverse)
 
 
 def backward(
     lanes: Lanes,
-    operands: Sequence[Array | None],
-    ct: Array | None,
+    operands: Sequence[Operand],
+    ct: Operand,
     ct_final: Array | None,
     wants: Sequence[bool],
     *,
@@ -52,7 +57,10 @@ def backward(
 ) -> list[Array]:
     """The gradients wanted of (inputs..., h0), each of its operand's shape and dtype."""
     types = [
-        (operand.shape, operand.dtype) for operand, wanted in zip(operands, wants) if wanted and operand is not None
+        (plane.shape, plane.dtype)
+        for operand, wanted in zip(operands, wants)
+        if wanted
+        for plane in jax.tree.leaves(operand)
     ]
     return _call("cssm_lane_scan_backward", lanes, [*operands, ct, ct_final], types, axis, reverse, wanted=_bits(wants))
 
@@ -68,11 +76,13 @@ def _call(target, lanes, operands, results, axis, reverse, **more):
         size0=lanes.sizes[0],
         size1=lanes.sizes[1],
         present=_bits([operand is not None for operand in operands]),
+        split=_bits([isinstance(operand, SplitComplex) for operand in operands]),
         **more,
     )
     call = jax.ffi.ffi_call(target, types)
-    present = [operand for operand in operands if operand is not None]
-    return call(*present, reverse=reverse, **{name: np.int64(value) for name, value in attributes.items()})
+    return call(
+        *jax.tree.leaves(operands), reverse=reverse, **{name: np.int64(value) for name, value in attributes.items()}
+    )
 
 
 def _bits(flags: Sequence[bool]) -> int:

@@ -15,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from cssm_kernels.split_complex import SplitComplex, checked_planes, joined
+
 FRAME_DTYPES = ("float32", "float64", "bfloat16", "float16")
 SPECTRUM_DTYPES = ("complex64", "complex128")
 SUPPORTED_DTYPES = (*FRAME_DTYPES, *SPECTRUM_DTYPES)
 
 
 class Aligned(NamedTuple):
-    """Operands of one recurrence in aligned form; `axis` is non-negative."""
+    """Operands of one recurrence in aligned form; `axis` is non-negative. a and x may be pairs."""
 
     a: Array
     x: Array
@@ -50,14 +52,19 @@ def initial_state(h0: Array | None, shape: tuple[int, ...], dtype: Any) -> Array
     return jnp.zeros(shape, dtype) if h0 is None else jnp.broadcast_to(h0, shape)
 
 
-def with_lanes(x: Array, lanes: int, components: int = 0) -> Array:
-    """x with leading dimensions of size 1 up to this number of lane dimensions."""
-    return x.reshape((1,) * (lanes + components - x.ndim) + x.shape)
+def with_lanes(x: Any, lanes: int, components: int = 0) -> Any:
+    """x, an array or a pair, with leading dimensions of size 1 up to this number of lane dimensions."""
+    return jax.tree.map(lambda v: v.reshape((1,) * (lanes + components - x.ndim) + x.shape), x)
 
 
 def state_dtype(dtype: Any) -> Any:
     """Dtype of the carried state: float32 for the half-precision types, else `dtype` itself."""
     return jnp.dtype(jnp.float32) if dtype in (jnp.bfloat16, jnp.float16) else jnp.dtype(dtype)
+
+
+def state_dtype_of(x: Array | SplitComplex) -> Any:
+    """That of the state beside these inputs: complex64 for pairs."""
+    return jnp.dtype(jnp.complex64) if isinstance(x, SplitComplex) else state_dtype(x.dtype)
 
 
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
@@ -73,16 +80,16 @@ def align(a: Any, x: Any, h0: Any, reset: Any, axis: Any) -> Aligned:
       TypeError: an argument is no numeric array, has an unsupported dtype, or would lose precision in x's dtype.
       ValueError: an axis out of range or shapes that do not broadcast.
     """
-    x = checked_array("x", x, SUPPORTED_DTYPES)
-    a = as_dtype("a", a, x.dtype, "x's dtype")
+    x = checked_input("x", x)
+    a = as_operand("a", a, x)
     shape = broadcast_lanes(x=(x, 0), a=(a, 0))
     axis = lane_axis("axis", axis, shape)
-    h0 = None if h0 is None else aligned_state(h0, shape, axis, state_dtype(x.dtype))
+    h0 = None if h0 is None else aligned_state(joined(h0), shape, axis, state_dtype_of(x))
     reset = None if reset is None else aligned_reset(reset, shape, axis)
     return Aligned(with_lanes(a, len(shape)), with_lanes(x, len(shape)), h0, reset, axis)
 
 
-def broadcast_lanes(**operands: tuple[Array, int]) -> tuple[int, ...]:
+def broadcast_lanes(**operands: tuple[Any, int]) -> tuple[int, ...]:
     """The lanes that operands broadcast to by NumPy's rules, each named and given with its number of component dimensions.
 
     Raises:
@@ -135,6 +142,18 @@ def checked_array(name: str, value: Any, dtypes: tuple[str, ...]) -> Array:
     return array
 
 
+def checked_input(name: str, value: Any) -> Any:
+    """`value` as an array of a supported dtype, or as a pair.
+
+    Raises:
+      TypeError: it is neither.
+      ValueError: a pair's planes differ in shape.
+    """
+    if isinstance(value, SplitComplex):
+        return SplitComplex(*checked_planes(f"{name}.re", value.re, f"{name}.im", value.im))
+    return checked_array(name, value, SUPPORTED_DTYPES)
+
+
 def _array(name: str, value: Any) -> Array:
     if not isinstance(value, (jax.Array, np.ndarray, np.generic, float, complex, int, list, tuple)):
         raise TypeError(
@@ -167,13 +186,30 @@ def as_dtype(name: str, value: Any, dtype: Any, role: str) -> Array:
     return value.astype(dtype)
 
 
-def as_gate(name: str, value: Any, x: Array, of: str = "x") -> Array:
+def as_operand(name: str, value: Any, x: Any, of: str = "x") -> Any:
+    """`value` in the dtype of x, which is the argument `of`; beside a pair, as `as_gate` has it."""
+    if isinstance(x, SplitComplex):
+        return as_gate(name, value, x, of)
+    return as_dtype(name, value, x.dtype, f"{of}'s dtype")
+
+
+def as_gate(name: str, value: Any, x: Any, of: str = "x") -> Any:
     """`value` in the dtype of x, which is the argument `of`; but a real gate of a complex x stays real, in x's precision:
-    half the bytes, and a real gradient.
+    half the bytes, and a real gradient. Beside a pair it is a pair, or real.
 
     Raises:
-      TypeError: it is no numeric array, or would lose precision.
+      TypeError: it is no numeric array, would lose precision, or is complex beside a pair, or a pair beside an array.
     """
+    if isinstance(x, SplitComplex):
+        role = f"{of}'s dtype"
+        if isinstance(value, SplitComplex):
+            return jax.tree.map(lambda plane: as_dtype(name, plane, x.dtype, role), checked_input(name, value))
+        if jnp.iscomplexobj(value):
+            raise TypeError(
+                f"{name} has dtype {jnp.result_type(value)}; expected a SplitComplex of {x.dtype}, as {of} is, or a real "
+                "array"
+            )
+        return as_dtype(name, value, x.dtype, role)
     if jnp.iscomplexobj(x) and not jnp.iscomplexobj(value):
         return as_dtype(name, value, jnp.finfo(x.dtype).dtype, f"{of}'s precision")
     return as_dtype(name, value, x.dtype, f"{of}'s dtype")

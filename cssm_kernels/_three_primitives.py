@@ -1,8 +1,8 @@
 """The three primitives of an operation whose every operand may be differentiated, and the rules that tie them.
 
-    scan     (operands...) -> (y, final)
-    tangent  (operands..., tangents...) -> (dy, dfinal), linear in the tangents
-    vjp      (operands..., ct?, ct_final?) -> the gradients wanted, each of its operand's shape and dtype
+    scan     (operands...) -> results: (y, final), or more
+    tangent  (operands..., tangents...) -> theirs, linear in the tangents
+    vjp      (operands..., cotangent? of each result) -> the gradients wanted, each of its operand's shape and dtype
 
 The derivative of `scan` is `tangent`, the transpose of `tangent` is `vjp`; those two take their own derivatives from their
 definitions. Operands alone are kept from forward to backward: a native `vjp` computes the states again.
@@ -44,7 +44,7 @@ def three_primitives(
 
     Args:
       name, results, definition, components, lane_axes: of `scan`; see `RecurrencePrimitive`.
-      linear: indices of the operands in which, taken together, (y, final) is linear.
+      linear: indices of the operands in which, taken together, the results are linear.
       native_scan: {(platform, implementation): form}, form(*operands, axis, reverse, **params) -> (y, final), or None for
         operands it cannot take.
       native_vjp: the same of vjp, form(*operands, ct, ct_final, axis, reverse, wants, **params) -> the gradients wanted;
@@ -67,13 +67,13 @@ def three_primitives(
         return [(operand.shape, operand.dtype) for operand, wanted in zip(operands, wants) if wanted]
 
     def vjp_definition(*operands, wants, **params):
-        *primals, ct, ct_final = operands
+        primals, cotangents = operands[: len(wants)], operands[len(wants) :]
         live = [i for i, wanted in enumerate(wants) if wanted]
         outs, pull_back = jax.vjp(_of(live, primals, definition, params), *(primals[i] for i in live))
-        return pull_back([jnp.zeros_like(o) if ct is None else ct for o, ct in zip(outs, (ct, ct_final))])
+        return pull_back([jnp.zeros_like(o) if ct is None else ct for o, ct in zip(outs, cotangents)])
 
     def vjp_whole(present, *, wants, **_):
-        cotangents = (i for i in (len(wants), len(wants) + 1) if present[i])
+        cotangents = (i for i in range(len(wants), len(present)) if present[i])
         return (*(i for i, wanted in enumerate(wants) if wanted), *cotangents)
 
     scan = RecurrencePrimitive(name, results=results, definition=definition, native=native_scan, **common)

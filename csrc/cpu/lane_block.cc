@@ -20,6 +20,10 @@ constexpr LaneStep goom() {
   return {GoomScan<C>::forward, GoomScan<C>::backward, 2, GoomScan<C>::enter, GoomScan<C>::leave};
 }
 
+// Imaginary planes.
+template <class S>
+using Negated = LaneCopy<S, float, false, false, true>;
+
 }  // namespace
 
 const LaneKernels& lane_kernels() {
@@ -37,12 +41,14 @@ const LaneKernels& lane_kernels() {
         {LaneCopy<double, double, false, false>::gather, LaneCopy<double, double, false, true>::gather},
         {nullptr, LaneCopy<float, float, true, true>::gather},
         {nullptr, LaneCopy<double, double, true, true>::gather},
-        {LaneCopy<BFloat16, float, false, false>::gather, nullptr},
-        {LaneCopy<Float16, float, false, false>::gather, nullptr}},
+        {LaneCopy<BFloat16, float, false, false>::gather, LaneCopy<BFloat16, float, false, true>::gather},
+        {LaneCopy<Float16, float, false, false>::gather, LaneCopy<Float16, float, false, true>::gather}},
+       {Negated<float>::gather, nullptr, nullptr, nullptr, Negated<BFloat16>::gather, Negated<Float16>::gather},
        {gather_flags<float>, gather_flags<double>},
        {LaneCopy<float, float, false, false>::scatter, LaneCopy<double, double, false, false>::scatter,
         LaneCopy<float, float, true, true>::scatter, LaneCopy<double, double, true, true>::scatter,
         LaneCopy<BFloat16, float, false, false>::scatter, LaneCopy<Float16, float, false, false>::scatter},
+       {Negated<float>::scatter, nullptr, nullptr, nullptr, Negated<BFloat16>::scatter, Negated<Float16>::scatter},
        {{add_to_sums<float, false>, add_to_sums<float, true>},
         {add_to_sums<double, false>, add_to_sums<double, true>}}}};
   return kernels;

@@ -20,8 +20,8 @@ inline void for_each_run(const LaneRuns& r, int parts, Body&& body) {
   }
 }
 
-// Arrays of S, complex or real, and tiles of C, complex where kComplexTile.
-template <class S, class C, bool kComplex, bool kComplexTile>
+// Arrays of S, complex or real, and tiles of C, complex where kComplexTile. kNegated: what is copied changes its sign.
+template <class S, class C, bool kComplex, bool kComplexTile, bool kNegated = false>
 struct LaneCopy {
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int W = kLanes<C>;
@@ -82,7 +82,7 @@ struct LaneCopy {
         Vec<C, W> packed[P], planes[P];
         for (int p = 0; p < P; ++p) {
           __builtin_prefetch(ahead + lane * P + p * W, 0, kIntoL2);
-          packed[p] = load<C, W>(from + lane * P + p * W);
+          packed[p] = with_sign<W>(load<C, W>(from + lane * P + p * W));
         }
         take_apart<C, W, P>(packed, planes);
         for (int i = 0; i < kComponents; ++i) {
@@ -116,7 +116,7 @@ struct LaneCopy {
           if constexpr (kComplex) planes[i * kParts + 1] = load<C, W>(component + r.plane);
         }
         put_together<C, W, P>(planes, packed);
-        for (int p = 0; p < P; ++p) put(to + lane * P + p * W, packed[p], stream);
+        for (int p = 0; p < P; ++p) put(to + lane * P + p * W, with_sign<W>(packed[p]), stream);
       }
       for (; lane < r.lanes; ++lane) {
         for (int i = 0; i < kComponents; ++i) {
@@ -146,12 +146,17 @@ struct LaneCopy {
   }
 
   static void gather_element(const S* from, C* re, int64_t plane) {
-    *re = load<C, 1>(from)[0];
-    if constexpr (kComplexTile) re[plane] = kComplex ? load<C, 1>(from + kParts - 1)[0] : C(0);
+    *re = with_sign<1>(load<C, 1>(from))[0];
+    if constexpr (kComplexTile) re[plane] = kComplex ? with_sign<1>(load<C, 1>(from + kParts - 1))[0] : C(0);
   }
   static void scatter_element(const C* re, S* to, int64_t plane) {
-    store<C, 1>(to, Vec<C, 1>{*re});
-    if constexpr (kComplex) store<C, 1>(to + 1, Vec<C, 1>{re[plane]});
+    store<C, 1>(to, with_sign<1>(Vec<C, 1>{*re}));
+    if constexpr (kComplex) store<C, 1>(to + 1, with_sign<1>(Vec<C, 1>{re[plane]}));
+  }
+
+  template <int kWidth>
+  static Vec<C, kWidth> with_sign(Vec<C, kWidth> value) {
+    return kNegated ? -value : value;
   }
 
   static void put(S* to, Vec<C, W> value, bool stream) {

@@ -67,8 +67,10 @@ struct LaneRuns {
 struct LaneCopies {
   // Real elements into a complex tile get an imaginary part of 0; half precision is widened.
   void (*gather[6][2])(const void* array, void* tile, const LaneRuns&);  // by DType, and whether the tile is complex
+  void (*gather_negated[6])(const void* array, void* tile, const LaneRuns&);   // real into real
   void (*gather_flags[2])(const uint8_t* array, void* tile, const LaneRuns&);  // by whether the tile is double
   void (*scatter[6])(const void* tile, void* array, const LaneRuns&);          // a real array takes the real part
+  void (*scatter_negated[6])(const void* tile, void* array, const LaneRuns&);  // likewise
   // Add to sums in double, of the array's shape, (re, im) side by side if they are `complex`.
   void (*add[2][2])(const void* tile, double* sums, const LaneRuns&);  // by whether the tile is double, and complex
 };

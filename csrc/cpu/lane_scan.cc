@@ -236,20 +236,31 @@ class Task {
   char* at(const LaneTile& tile, const LaneRun& run) const {
     return static_cast<char*>(tile.data) + run.begin * scalar_;
   }
+  char* imaginary_at(const LaneTile& tile, const LaneRun& run) const { return at(tile, run) + pitch_ * scalar_; }
 
   void copy_in(const LaneArray& array, int slot, const LaneTile& tile, int64_t begin, int64_t steps) const {
+    const LaneCopies& copies = kernels_.copies;
+    const int type = int(array.dtype);
     for (const LaneRun& run : runs_) {
-      const int64_t from = start_of(array, begin) + run.at[slot];
-      kernels_.copies.gather[int(array.dtype)][parts_ == 2](array.data + from * int64_t(element_bytes(array.dtype)),
-                                                            at(tile, run), between(array, slot, tile, steps, run));
+      const int64_t from = (start_of(array, begin) + run.at[slot]) * int64_t(element_bytes(array.dtype));
+      const LaneRuns runs = between(array, slot, tile, steps, run);
+      copies.gather[type][parts_ == 2 && !array.imaginary](array.data + from, at(tile, run), runs);
+      if (!array.imaginary) continue;
+      const auto gather = array.conjugated ? copies.gather_negated[type] : copies.gather[type][false];
+      gather(array.imaginary + from, imaginary_at(tile, run), runs);
     }
   }
 
   void copy_out(const LaneArray& array, int slot, const LaneTile& tile, int64_t begin, int64_t steps) const {
+    const LaneCopies& copies = kernels_.copies;
+    const int type = int(array.dtype);
     for (const LaneRun& run : runs_) {
-      const int64_t to = start_of(array, begin) + run.at[slot];
-      kernels_.copies.scatter[int(array.dtype)](at(tile, run), array.data + to * int64_t(element_bytes(array.dtype)),
-                                                between(array, slot, tile, steps, run));
+      const int64_t to = (start_of(array, begin) + run.at[slot]) * int64_t(element_bytes(array.dtype));
+      const LaneRuns runs = between(array, slot, tile, steps, run);
+      copies.scatter[type](at(tile, run), array.data + to, runs);
+      if (!array.imaginary) continue;
+      const auto scatter = array.conjugated ? copies.scatter_negated[type] : copies.scatter[type];
+      scatter(imaginary_at(tile, run), array.imaginary + to, runs);
     }
   }
 

@@ -7,11 +7,12 @@
 
 namespace cssm {
 
-// Operands of the lanes' rank, each dimension full or 1. There is at least one step and one lane.
+// Operands of the lanes' rank, each dimension full or 1. There is at least one step and one lane. Where y is in two
+// planes, so are its cotangent and all complex inputs; the states are not.
 struct LaneScanProblem {
   LaneOp op;
   int option;
-  DType dtype;  // of y
+  DType dtype;  // of y, or of its numbers if it is in planes
   Dims shape;   // of the lanes, time among them
   int64_t axis;
   bool reverse;
@@ -26,7 +27,8 @@ struct LaneScanForward {
   LaneArray y, final_state;
 };
 
-// Cotangents may be absent. A gradient that is wanted has data and its operand's layout.
+// Cotangents may be absent. A gradient that is wanted has data and its operand's layout. Cotangents pair without a
+// conjugate, ct y, and so planes of their own, ct_re y_re + ct_im y_im, are those of the conjugate.
 struct LaneScanBackward {
   LaneArray ct, ct_final;
   LaneArray grad[kMaxLaneInputs];

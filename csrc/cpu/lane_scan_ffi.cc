@@ -1,5 +1,6 @@
 // XLA FFI handlers of the recurrences over lanes. Operands in order, those `present` (a bit each): the inputs, h0,
 // reset, and backward ct, ct_final. Results: forward (y, final), backward the gradients of those `wanted` (inputs, h0).
+// Of those that are `split` (a bit each) there are two buffers: real and imaginary parts.
 #include <algorithm>
 
 #include "cpu/ffi.h"
@@ -17,7 +18,7 @@ constexpr int kMainInput[kNumLaneOps] = {2, 1, 3, 1};
 struct Call {
   int64_t op, option, axis, lane_rank, row_axis, size0, size1;
   bool reverse;
-  int64_t present;
+  int64_t present, split;
 };
 
 struct Arguments {
@@ -48,37 +49,43 @@ Arguments arguments(const Call& call, Operands& args) {
     const bool is_flags = arrays[i] == &p.reset;
     *arrays[i] = lane_array(buffer.data, is_flags ? DType::kF32 : buffer.dtype(), buffer.dims, call.lane_rank,
                             is_flags ? -1 : call.row_axis);
+    if (call.split >> i & 1) arrays[i]->imaginary = args.next().out();
     out.empty = out.empty || buffer.empty();
     for (int64_t d = 0; d < call.lane_rank; ++d) p.shape[d] = std::max(p.shape[d], arrays[i]->dims[d]);
   }
-  p.dtype = p.in[kMainInput[call.op]].dtype;
+  out.ct.conjugated = true;
+  const LaneArray& main = p.in[kMainInput[call.op]];
+  p.dtype = main.imaginary ? DType::kC64 : main.dtype;
   return out;
 }
 
-LaneArray result(const Buffer& buffer, const Call& call) {
-  return lane_array(buffer.out(), buffer.dtype(), buffer.dims, call.lane_rank, call.row_axis);
+LaneArray result(const Call& call, Results& rets, bool is_split) {
+  const Buffer buffer = rets.next();
+  LaneArray array = lane_array(buffer.out(), buffer.dtype(), buffer.dims, call.lane_rank, call.row_axis);
+  if (is_split) array.imaginary = rets.next().out();
+  return array;
 }
 
 ffi::Error forward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets, int64_t op,
                    int64_t option, int64_t axis, bool reverse, int64_t lane_rank, int64_t row_axis, int64_t size0,
-                   int64_t size1, int64_t present) {
+                   int64_t size1, int64_t present, int64_t split) {
   return guarded([&] {
-    const Call call{op, option, axis, lane_rank, row_axis, size0, size1, reverse, present};
+    const Call call{op, option, axis, lane_rank, row_axis, size0, size1, reverse, present, split};
     Operands args(xla_args);
     Results rets(xla_rets);
-    const Buffer y = rets.next(), final_state = rets.next();
-    if (y.empty()) return rets.zero_all();
+    const LaneArray y = result(call, rets, split >> kMainInput[op] & 1), final_state = result(call, rets, false);
     const Arguments in = arguments(call, args);
+    if (in.empty) return rets.zero_all();
     XlaThreadPool pool(xla_pool);
-    lane_scan_forward(in.problem, {result(y, call), result(final_state, call)}, native_kernels().lanes, pool);
+    lane_scan_forward(in.problem, {y, final_state}, native_kernels().lanes, pool);
   });
 }
 
 ffi::Error backward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets, int64_t op,
                     int64_t option, int64_t axis, bool reverse, int64_t lane_rank, int64_t row_axis, int64_t size0,
-                    int64_t size1, int64_t present, int64_t wanted) {
+                    int64_t size1, int64_t present, int64_t split, int64_t wanted) {
   return guarded([&] {
-    const Call call{op, option, axis, lane_rank, row_axis, size0, size1, reverse, present};
+    const Call call{op, option, axis, lane_rank, row_axis, size0, size1, reverse, present, split};
     Operands args(xla_args);
     Results rets(xla_rets);
     const Arguments in = arguments(call, args);
@@ -87,7 +94,10 @@ ffi::Error backward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::
     b.ct_final = in.ct_final;
     const int inputs = kInputCount[op];
     for (int i = 0; i <= inputs; ++i) {
-      if (wanted >> i & 1) (i < inputs ? b.grad[i] : b.dh0) = result(rets.next(), call);
+      if (!(wanted >> i & 1)) continue;
+      LaneArray& grad = i < inputs ? b.grad[i] : b.dh0;
+      grad = result(call, rets, split >> i & 1);
+      grad.conjugated = true;
     }
     if (in.empty) return rets.zero_all();
     XlaThreadPool pool(xla_pool);
@@ -108,7 +118,8 @@ auto binding() {
       .Attr<int64_t>("row_axis")
       .Attr<int64_t>("size0")
       .Attr<int64_t>("size1")
-      .Attr<int64_t>("present");
+      .Attr<int64_t>("present")
+      .Attr<int64_t>("split");
 }
 
 }  // namespace

@@ -14,11 +14,19 @@ constexpr int64_t kFewestLanes = 64;
 constexpr int64_t kMostPrivateBytes = int64_t{64} << 20;
 
 template <class S, class C>
-void write_range(const double* sums, int64_t sets, int64_t size, int64_t begin, int64_t end, char* to) {
+void write_range(const double* sums, int64_t sets, int64_t size, int64_t begin, int64_t end, const LaneArray& grad) {
+  S* const to = reinterpret_cast<S*>(grad.data);
+  S* const imaginary = reinterpret_cast<S*>(grad.imaginary);
   for (int64_t i = begin; i < end; ++i) {
     double sum = 0;
     for (int64_t s = 0; s < sets; ++s) sum += sums[s * size + i];
-    reinterpret_cast<S*>(to)[i] = narrowed<S>(C(sum));
+    if (!imaginary) {
+      to[i] = narrowed<S>(C(sum));
+    } else if (i % 2 == 0) {
+      to[i / 2] = narrowed<S>(C(sum));
+    } else {
+      imaginary[i / 2] = narrowed<S>(C(grad.conjugated ? -sum : sum));
+    }
   }
 }
 
@@ -33,11 +41,11 @@ void LaneSums::write(const LaneArray& grad, ThreadPool& pool) const {
     const int64_t begin = chunk * kChunk, end = std::min(size_, begin + kChunk);
     switch (grad.dtype) {
       case DType::kF32:
-      case DType::kC64: return write_range<float, float>(sums_.get(), sets_, size_, begin, end, grad.data);
+      case DType::kC64: return write_range<float, float>(sums_.get(), sets_, size_, begin, end, grad);
       case DType::kF64:
-      case DType::kC128: return write_range<double, double>(sums_.get(), sets_, size_, begin, end, grad.data);
-      case DType::kBF16: return write_range<BF16Storage, float>(sums_.get(), sets_, size_, begin, end, grad.data);
-      case DType::kF16: return write_range<F16Storage, float>(sums_.get(), sets_, size_, begin, end, grad.data);
+      case DType::kC128: return write_range<double, double>(sums_.get(), sets_, size_, begin, end, grad);
+      case DType::kBF16: return write_range<BF16Storage, float>(sums_.get(), sets_, size_, begin, end, grad);
+      case DType::kF16: return write_range<F16Storage, float>(sums_.get(), sets_, size_, begin, end, grad);
     }
   });
 }

@@ -15,11 +15,14 @@ namespace cssm {
 struct LaneArray {
   char* data = nullptr;
   DType dtype = DType::kF32;
+  // A complex array in two real ones: its imaginary parts, or their opposites.
+  char* imaginary = nullptr;
+  bool conjugated = false;
   Dims dims, strides;                                                // of the lanes' dimensions, time among them
   int64_t rows = 1, columns = 1, row_stride = 0, column_stride = 0;  // components
 
   int64_t elements() const;
-  int parts() const { return is_complex(dtype) ? 2 : 1; }
+  int parts() const { return is_complex(dtype) || imaginary ? 2 : 1; }
 };
 
 // A row-major array of `lane_rank` dimensions of lanes, then at most two of components. Dimension `row_axis` of the

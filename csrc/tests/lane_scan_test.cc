@@ -1,5 +1,5 @@
 // The recurrences over lanes against their definitions: values, and gradients along random directions, on every
-// instruction set; the same bits whatever the number of threads.
+// instruction set; the same bits whatever the number of threads, and for complex numbers in two planes.
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -31,8 +31,8 @@ std::vector<Table> tables() {
 // An operand as it is stored, in memory of its exact size.
 struct Stored {
   LaneArray array;
-  std::unique_ptr<char[]> memory;
-  size_t bytes = 0;
+  std::unique_ptr<char[]> memory, imaginary;
+  size_t bytes = 0;  // of each
 };
 
 template <class S, class C>
@@ -77,26 +77,55 @@ Stored stored(const LaneOperand& o, DType dtype) {
   return out;
 }
 
+// How operands are stored that are not states.
+struct Storage {
+  DType dtype;
+  bool in_planes = false;
+
+  Stored operator()(LaneOperand o, bool conjugated = false) const {
+    const bool is_split = in_planes && !o.is_real;
+    if (!is_split) return stored(o, dtype == DType::kC64 && o.is_real ? DType::kF32 : dtype);
+    Stored out = stored(o, dtype);
+    for (Complex& value : o.values) value = conjugated ? -value.imag() : value.imag();
+    Stored imaginary = stored(o, dtype);
+    out.imaginary = std::move(imaginary.memory);
+    out.array.imaginary = out.imaginary.get();
+    out.array.conjugated = conjugated;
+    return out;
+  }
+};
+
 // A result full of NaN, of an operand's layout.
-Stored poisoned(const LaneOperand& like, DType dtype) {
-  Stored out = stored(like, dtype);
+Stored poisoned(Stored out) {
   if (out.bytes) std::memset(out.memory.get(), 0xff, out.bytes);
+  if (out.imaginary) std::memset(out.imaginary.get(), 0xff, out.bytes);
   return out;
 }
 
 LaneOperand loaded(const Stored& s, LaneOperand like) {
   with_types(s.array.dtype, [&](auto type, auto c) {
-    read_elements<decltype(type), decltype(c)>(s.memory.get(), s.array.parts(), like);
+    const auto read = [&](const char* from, LaneOperand& into) {
+      read_elements<decltype(type), decltype(c)>(from, is_complex(s.array.dtype) ? 2 : 1, into);
+    };
+    read(s.memory.get(), like);
+    if (!s.imaginary) return;
+    LaneOperand imaginary = like;
+    read(s.imaginary.get(), imaginary);
+    for (size_t i = 0; i < like.values.size(); ++i) {
+      const double part = imaginary.values[i].real();
+      like.values[i] += Complex(0, s.array.conjugated ? -part : part);
+    }
   });
   return like;
 }
 
 // A case as the drivers take it; `problem` points into the rest.
 struct Arguments {
+  Storage storage;
   LaneScanProblem problem{};
   Stored in[kMaxLaneInputs], h0, ct, ct_final;
 
-  explicit Arguments(const LaneCase& c) {
+  Arguments(const LaneCase& c, const Storage& of) : storage(of) {
     problem.op = c.op;
     problem.option = c.option;
     problem.dtype = c.dtype;
@@ -107,12 +136,12 @@ struct Arguments {
     problem.state_rows = c.state_rows;
     problem.state_columns = c.state_columns;
     for (int i = 0; i < kMaxLaneInputs; ++i) {
-      in[i] = stored(c.in[i], c.dtype);
+      in[i] = storage(c.in[i]);
       problem.in[i] = in[i].array;
     }
     h0 = stored(c.h0, state_dtype(c.dtype));
     problem.h0 = h0.array;
-    ct = stored(c.ct, c.dtype);
+    ct = storage(c.ct, true);
     ct_final = stored(c.ct_final, state_dtype(c.dtype));
     if (!c.reset.empty()) {
       problem.reset = lane_array(reinterpret_cast<const char*>(c.reset.data()), DType::kF32, c.reset_dims,
@@ -144,12 +173,6 @@ void expect_close(const char* what, const LaneOperand& actual, const LaneOperand
   }
 }
 
-Stored gradient_of(const LaneOperand& o, DType dtype, bool wanted) {
-  LaneOperand like = o;
-  like.present = o.present && wanted;
-  return poisoned(like, dtype);
-}
-
 struct Gradients {
   Stored of[kMaxLaneInputs + 1];
 
@@ -158,10 +181,10 @@ struct Gradients {
     b.ct = args.ct.array;
     b.ct_final = args.ct_final.array;
     for (int i = 0; i < kMaxLaneInputs; ++i) {
-      of[i] = gradient_of(c.in[i], c.dtype, wanted >> i & 1);
+      if (wanted >> i & 1) of[i] = poisoned(args.storage(c.in[i], true));
       b.grad[i] = of[i].array;
     }
-    of[kMaxLaneInputs] = gradient_of(c.h0, state_dtype(c.dtype), wanted >> kMaxLaneInputs & 1);
+    if (wanted >> kMaxLaneInputs & 1) of[kMaxLaneInputs] = poisoned(stored(c.h0, state_dtype(c.dtype)));
     b.dh0 = of[kMaxLaneInputs].array;
     lane_scan_backward(args.problem, b, table.kernels, pool);
   }
@@ -169,8 +192,20 @@ struct Gradients {
   bool operator==(const Gradients& other) const {
     for (int i = 0; i <= kMaxLaneInputs; ++i) {
       if (of[i].bytes && std::memcmp(of[i].memory.get(), other.of[i].memory.get(), of[i].bytes) != 0) return false;
+      if (of[i].imaginary && std::memcmp(of[i].imaginary.get(), other.of[i].imaginary.get(), of[i].bytes) != 0) {
+        return false;
+      }
     }
     return true;
+  }
+};
+
+struct Values {
+  Stored y, final_state;
+
+  Values(const LaneCase& c, const Arguments& args, const Table& table, ThreadPool& pool)
+      : y(poisoned(args.storage(c.y()))), final_state(poisoned(stored(c.final_state(), state_dtype(c.dtype)))) {
+    lane_scan_forward(args.problem, {y.array, final_state.array}, table.kernels, pool);
   }
 };
 
@@ -211,12 +246,11 @@ void check_gradients(const LaneCase& c, const Gradients& gradients, unsigned wan
 void check(const LaneCase& c, Random& random) {
   static TestPool one(1), four(4);
   const LaneResult expected = lane_definition(c);
-  const Arguments args(c);
+  const Arguments args(c, {c.dtype});
   for (const Table& table : tables()) {
-    const Stored y = poisoned(c.y(), c.dtype), final_state = poisoned(c.final_state(), state_dtype(c.dtype));
-    lane_scan_forward(args.problem, {y.array, final_state.array}, table.kernels, random.chance(0.5) ? one : four);
-    expect_close("y", loaded(y, expected.y), expected.y, c, table);
-    expect_close("final", loaded(final_state, expected.final_state), expected.final_state, c, table);
+    const Values values(c, args, table, random.chance(0.5) ? one : four);
+    expect_close("y", loaded(values.y, expected.y), expected.y, c, table);
+    expect_close("final", loaded(values.final_state, expected.final_state), expected.final_state, c, table);
     const unsigned wanted = unsigned(random.bits());
     const Gradients gradients(c, args, table, wanted, one);
     if (!(gradients == Gradients(c, args, table, wanted, four)))
@@ -225,6 +259,50 @@ void check(const LaneCase& c, Random& random) {
     // A logarithm near a zero has derivatives that no finite difference finds.
     if (is_exact && c.op != LaneOp::kGoom) check_gradients(c, gradients, wanted, table, random);
   }
+}
+
+// Values as they come back from memory.
+LaneOperand rounded(const LaneOperand& o, const Storage& storage) { return o.present ? loaded(storage(o), o) : o; }
+
+void expect_rounded(const char* what, const Stored& planes, const Stored& whole, const LaneOperand& like,
+                    const LaneCase& c, const Storage& storage, const Table& table) {
+  if (!whole.bytes) return;
+  const LaneOperand actual = loaded(planes, like), expected = rounded(loaded(whole, like), storage);
+  if (actual.values != expected.values) {
+    fail(std::string(what) + " is off in planes of dtype " + std::to_string(int(storage.dtype)) + ": " + c.name() +
+         ", " + table.name);
+  }
+}
+
+// Complex numbers in planes, some gates real: the bits of complex arrays of the same numbers, rounded.
+void check_in_planes(LaneCase c, int main_input, Random& random) {
+  static TestPool one(1);
+  const Storage storage{random.one_of({DType::kF32, DType::kBF16, DType::kF16}), true};
+  for (int i = 0; i < kMaxLaneInputs; ++i) {
+    LaneOperand& o = c.in[i];
+    o.is_real = i != main_input && random.chance(0.4);
+    for (Complex& value : o.values) value = o.is_real ? value.real() : value;
+    o = rounded(o, storage);
+  }
+  c.ct = rounded(c.ct, storage);
+  const Arguments planes(c, storage), whole(c, {DType::kC64});
+  for (const Table& table : tables()) {
+    const Values of_planes(c, planes, table, one), of_whole(c, whole, table, one);
+    const auto expect = [&](const char* what, const Stored& actual, const Stored& expected, const LaneOperand& like) {
+      expect_rounded(what, actual, expected, like, c, storage, table);
+    };
+    expect("y", of_planes.y, of_whole.y, c.y());
+    expect_rounded("final", of_planes.final_state, of_whole.final_state, c.final_state(), c, {DType::kC64}, table);
+    const unsigned wanted = unsigned(random.bits());
+    const Gradients in_planes(c, planes, table, wanted, one), in_whole(c, whole, table, wanted, one);
+    for (int i = 0; i < kMaxLaneInputs; ++i) expect("gradient", in_planes.of[i], in_whole.of[i], c.in[i]);
+    expect_rounded("dh0", in_planes.of[kMaxLaneInputs], in_whole.of[kMaxLaneInputs], c.h0, c, {DType::kC64}, table);
+  }
+}
+
+void problems_in_planes(LaneOp op, int main_input, uint64_t seed, int count) {
+  Random random(seed);
+  for (int i = 0; i < count; ++i) check_in_planes(random_lane_case(op, DType::kC64, random), main_input, random);
 }
 
 void random_problems(LaneOp op, uint64_t seed, int count) {
@@ -246,5 +324,8 @@ int main() {
   test("matrix_scan", [] { random_problems(LaneOp::kMatrix, 2, 30); });
   test("delta_scan", [] { random_problems(LaneOp::kDelta, 3, 30); });
   test("goom_scan", [] { random_problems(LaneOp::kGoom, 4, 20); });
+  test("gated_scan in planes", [] { problems_in_planes(LaneOp::kGated, 2, 5, 20); });
+  test("matrix_scan in planes", [] { problems_in_planes(LaneOp::kMatrix, 1, 6, 10); });
+  test("delta_scan in planes", [] { problems_in_planes(LaneOp::kDelta, 3, 7, 10); });
   return exit_status();
 }

@@ -8,26 +8,64 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from cssm_kernels import _planes
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import (
-    SUPPORTED_DTYPES,
     aligned_reset,
     aligned_state,
-    as_dtype,
     as_gate,
+    as_operand,
     broadcast_lanes,
     check_flags,
-    checked_array,
+    checked_input,
     initial_state,
     lane_axis,
     state_dtype,
+    state_dtype_of,
     state_shape,
     with_lanes,
 )
 from cssm_kernels.delta_scan import reference, rules
+from cssm_kernels.split_complex import Gate, SplitComplex, joined
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 WRITE_KEYS = ("conj", "plain")
+
+
+@overload
+def delta_scan(
+    a: Gate,
+    beta: Gate,
+    k: Gate,
+    v: SplitComplex,
+    q: Gate,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    write_key: Literal["conj", "plain"] = "conj",
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[False] = False,
+    implementation: str | None = None,
+) -> SplitComplex: ...
+
+
+@overload
+def delta_scan(
+    a: Gate,
+    beta: Gate,
+    k: Gate,
+    v: SplitComplex,
+    q: Gate,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    write_key: Literal["conj", "plain"] = "conj",
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[True],
+    implementation: str | None = None,
+) -> tuple[SplitComplex, Array]: ...
 
 
 @overload
@@ -98,7 +136,8 @@ def delta_scan(
       k, q: keys and queries, (..., d_k), of v's dtype or a narrower one. The dimensions before the components (the lanes)
         broadcast, with v's and with a and beta, by NumPy's rules.
       v: values, (..., d_v); float32, float64, complex64, complex128, bfloat16 or float16. The half-precision types are read
-        and written as such, with a float32 state.
+        and written as such, with a float32 state. Or a `SplitComplex`, with a complex64 state; the others are then too, or
+        real.
       h0: initial S, (..., d_v, d_k); its lanes broadcast to those of the result without `axis`. v's dtype, or float32 for
         the half-precision ones.
       axis: the time axis, counted among the lanes: -1 is the last dimension before the components.
@@ -110,8 +149,8 @@ def delta_scan(
         (`lax.associative_scan` of transitions, as published), "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
-      o, (..., d_v) on the lanes that all broadcast to, in v's dtype; with `return_final` the pair (o, final), final
-      (..., d_v, d_k) without `axis` and of the state's dtype (float32 for the half-precision types).
+      o, (..., d_v) on the lanes that all broadcast to, in v's dtype, a SplitComplex where v is one; with `return_final` the
+      pair (o, final), final (..., d_v, d_k) without `axis` and of the state's dtype (float32 for the half-precision types).
 
     Raises:
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in v's.
@@ -126,9 +165,9 @@ def delta_scan(
     check_flags(reverse=reverse, return_final=return_final)
     if write_key not in WRITE_KEYS:
         raise ValueError(f"write_key is {write_key!r}; expected 'conj' or 'plain'")
-    v = checked_array("v", v, SUPPORTED_DTYPES)
+    v = checked_input("v", v)
     a, beta = as_gate("a", a, v, "v"), as_gate("beta", beta, v, "v")
-    k, q = as_dtype("k", k, v.dtype, "v's dtype"), as_dtype("q", q, v.dtype, "v's dtype")
+    k, q = as_operand("k", k, v, "v"), as_operand("q", q, v, "v")
     for name, vectors in (("v", v), ("k", k), ("q", q)):
         if vectors.ndim == 0 or vectors.shape[-1] == 0:
             raise ValueError(f"{name} has shape {vectors.shape}; expected (..., d) with at least one component")
@@ -137,17 +176,24 @@ def delta_scan(
         raise ValueError(f"q has shape {q.shape}; expected (..., {columns}), the components of k, {k.shape}")
     shape = broadcast_lanes(v=(v, 1), k=(k, 1), q=(q, 1), a=(a, 0), beta=(beta, 0))
     axis = lane_axis("axis", axis, shape)
-    h0 = None if h0 is None else aligned_state(h0, shape, axis, state_dtype(v.dtype), (rows, columns))
+    h0 = None if h0 is None else aligned_state(joined(h0), shape, axis, state_dtype_of(v), (rows, columns))
     reset = None if reset is None else aligned_reset(reset, shape, axis)
     a, beta = (with_lanes(gate, len(shape)) for gate in (a, beta))
     k, v, q = (with_lanes(vectors, len(shape), 1) for vectors in (k, v, q))
-    params = dict(axis=axis, reverse=reverse, write_key=write_key)
-    if shape[axis] == 0:
-        o = jnp.zeros((*shape, rows), v.dtype)
-        final = initial_state(h0, (*state_shape(shape, axis), rows, columns), state_dtype(v.dtype))
-    elif implementation in ("xla", "sequential"):
-        run = reference.associative if implementation == "xla" else reference.sequential
-        o, final = run(a, beta, k, v, q, h0, reset, **params)
-    else:
-        o, final = rules.scan(a, beta, k, v, q, h0, reset, **params, implementation=implementation)
+    params = dict(axis=axis, reverse=reverse, write_key=write_key, implementation=implementation)
+    o, final = _planes.run(_compute, rules.of_planes, (a, beta, k, v, q, h0, reset), **params)
     return (o, jnp.squeeze(final, axis)) if return_final else o
+
+
+def _compute(*operands, axis, implementation, **params):
+    """(o, final) of aligned arrays."""
+    shape = reference.lanes(*operands)
+    if shape[axis] == 0:
+        _, _, k, v, _, h0, _ = operands
+        o = jnp.zeros((*shape, v.shape[-1]), v.dtype)
+        state = (*state_shape(shape, axis), v.shape[-1], k.shape[-1])
+        return o, initial_state(h0, state, state_dtype(v.dtype))
+    if implementation in ("xla", "sequential"):
+        run = reference.associative if implementation == "xla" else reference.sequential
+        return run(*operands, axis=axis, **params)
+    return rules.scan(*operands, axis=axis, **params, implementation=implementation)

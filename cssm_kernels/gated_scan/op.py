@@ -4,29 +4,67 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from cssm_kernels import _planes
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import (
-    SUPPORTED_DTYPES,
     aligned_reset,
     aligned_state,
     as_gate,
     broadcast_lanes,
     check_flags,
-    checked_array,
+    checked_input,
+    full_shape,
     initial_state,
     lane_axis,
     state_dtype,
+    state_dtype_of,
     state_shape,
     with_lanes,
 )
 from cssm_kernels.gated_scan import reference, rules
 from cssm_kernels.linear_scan import reference as linear_reference
+from cssm_kernels.split_complex import Gate, SplitComplex, joined
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
+
+
+@overload
+def gated_scan(
+    a: Gate,
+    b: Gate,
+    x: SplitComplex,
+    c: Gate | None = None,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    state_axis: int | None = None,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[False] = False,
+    implementation: str | None = None,
+) -> SplitComplex: ...
+
+
+@overload
+def gated_scan(
+    a: Gate,
+    b: Gate,
+    x: SplitComplex,
+    c: Gate | None = None,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    state_axis: int | None = None,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[True],
+    implementation: str | None = None,
+) -> tuple[SplitComplex, Array]: ...
 
 
 @overload
@@ -93,7 +131,7 @@ def gated_scan(
       a, b, c: gates of the state, the input and the output (c = 1 if None). Their shapes broadcast with x's by NumPy's
         rules. Of x's dtype or a narrower one; where x is complex a gate may be real, and is then kept so.
       x: inputs; float32, float64, complex64, complex128, bfloat16 or float16. The half-precision types are read and written
-        as such, with a float32 state.
+        as such, with a float32 state. Or a `SplitComplex`, with a complex64 state; a gate is then another, or real.
       h0: initial state; broadcasts to the shape that a, b, x and c broadcast to, without `axis`. x's dtype, or float32 for
         the half-precision ones.
       axis: the time axis of that shape.
@@ -106,8 +144,9 @@ def gated_scan(
         "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
-      y, of the shape that a, b, x and c broadcast to, without `state_axis`, and x's dtype; with `return_final` the pair
-      (y, final), final having h0's full shape and the state's dtype (float32 for the half-precision types).
+      y, of the shape that a, b, x and c broadcast to, without `state_axis`, and x's dtype, a SplitComplex where x is one;
+      with `return_final` the pair (y, final), final having h0's full shape and the state's dtype (float32 for the
+      half-precision types).
 
     Raises:
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's.
@@ -120,7 +159,7 @@ def gated_scan(
     """
     check_implementation(implementation, IMPLEMENTATIONS)
     check_flags(reverse=reverse, return_final=return_final)
-    x = checked_array("x", x, SUPPORTED_DTYPES)
+    x = checked_input("x", x)
     gates = {"a": a, "b": b, "c": c}
     gates = {name: as_gate(name, g, x) for name, g in gates.items() if name != "c" or g is not None}
     shape = broadcast_lanes(x=(x, 0), **{name: (gate, 0) for name, gate in gates.items()})
@@ -129,19 +168,25 @@ def gated_scan(
         state_axis = lane_axis("state_axis", state_axis, shape)
         if state_axis == axis:
             raise ValueError(f"state_axis is {state_axis}, which is the time axis; expected another dimension")
-    h0 = None if h0 is None else aligned_state(h0, shape, axis, state_dtype(x.dtype))
+    h0 = None if h0 is None else aligned_state(joined(h0), shape, axis, state_dtype_of(x))
     if reset is not None:  # a reset clears every state of a channel
         reset = aligned_reset(reset, shape if state_axis is None else state_shape(shape, state_axis), axis)
     a, b, x, c = (None if v is None else with_lanes(v, len(shape)) for v in (gates["a"], gates["b"], x, gates.get("c")))
-    params = dict(axis=axis, reverse=reverse, state_axis=state_axis)
-    if shape[axis] == 0:
-        y = jnp.zeros(shape if state_axis is None else state_shape(shape, state_axis), x.dtype)
-        final = initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
-    elif implementation == "xla":
-        y, final = reference.through(linear_reference.associative, a, b, x, c, h0, reset, **params)
-    elif implementation == "sequential":
-        y, final = reference.sequential(a, b, x, c, h0, reset, **params)
-    else:
-        y, final = rules.scan(a, b, x, c, h0, reset, **params, implementation=implementation)
-    y = y if state_axis is None else jnp.squeeze(y, state_axis)
+    params = dict(axis=axis, reverse=reverse, state_axis=state_axis, implementation=implementation)
+    y, final = _planes.run(_compute, rules.of_planes, (a, b, x, c, h0, reset), **params)
+    y = y if state_axis is None else jax.tree.map(lambda v: jnp.squeeze(v, state_axis), y)
     return (y, jnp.squeeze(final, axis)) if return_final else y
+
+
+def _compute(*operands, implementation, **params):
+    """(y, final) of aligned arrays."""
+    shape, axis, state_axis = full_shape(*operands), params["axis"], params["state_axis"]
+    if shape[axis] == 0:
+        _, _, x, _, h0, _ = operands
+        y = jnp.zeros(shape if state_axis is None else state_shape(shape, state_axis), x.dtype)
+        return y, initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
+    if implementation == "xla":
+        return reference.through(linear_reference.associative, *operands, **params)
+    if implementation == "sequential":
+        return reference.sequential(*operands, **params)
+    return rules.scan(*operands, **params, implementation=implementation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cssm_kernels._layout import full_shape, state_dtype, state_shape
+from cssm_kernels._planes import planes_primitive
 from cssm_kernels._three_primitives import three_primitives
 from cssm_kernels.gated_scan import cpu, reference, triton
 from cssm_kernels.linear_scan import rules as linear
@@ -35,4 +36,9 @@ scan, tangent, vjp = three_primitives(
     lane_axes=("state_axis",),
     native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
     native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
+)
+
+# The same of pairs: (a, b, x, c?, h0?, reset?), two planes each, -> (y_re, y_im, final)
+of_planes = planes_primitive(
+    scan, main=2, linear=(2, 4), forward={("cpu", "cpu"): cpu.forward}, backward={("cpu", "cpu"): cpu.backward}
 )

@@ -8,11 +8,41 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from cssm_kernels import _planes
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import align, check_flags, full_shape, initial_state, state_dtype, state_shape
-from cssm_kernels.linear_scan import reference, rules
+from cssm_kernels.linear_scan import of_planes, reference, rules
+from cssm_kernels.split_complex import Gate, SplitComplex
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
+
+
+@overload
+def linear_scan(
+    a: Gate,
+    x: SplitComplex,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[False] = False,
+    implementation: str | None = None,
+) -> SplitComplex: ...
+
+
+@overload
+def linear_scan(
+    a: Gate,
+    x: SplitComplex,
+    h0: Gate | None = None,
+    *,
+    axis: int = 0,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[True],
+    implementation: str | None = None,
+) -> tuple[SplitComplex, Array]: ...
 
 
 @overload
@@ -69,7 +99,8 @@ def linear_scan(
       a: transitions. Its shape broadcasts with x's by NumPy's rules; a broadcast `a` (constant in time, shared by a batch
         or by channels) is read as it is, and its gradient is summed inside the kernel. x's dtype or a narrower one.
       x: inputs, (..., T, ...) with T on `axis`; float32, float64, complex64, complex128, bfloat16 or float16. The
-        half-precision types are read and written as such, with a float32 state.
+        half-precision types are read and written as such, with a float32 state. Or a `SplitComplex`, with a complex64
+        state; `a` is then another, or real.
       h0: initial state; broadcasts to the result's shape without `axis`. x's dtype, or float32 for the half-precision ones.
       axis: the time axis of the result.
       reverse: run backwards in time.
@@ -79,8 +110,8 @@ def linear_scan(
         "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
-      h, of the shape that a and x broadcast to and x's dtype; with `return_final` the pair (h, final), final having h0's
-      full shape and the state's dtype (float32 for the half-precision types).
+      h, of the shape that a and x broadcast to and x's dtype, a SplitComplex where x is one; with `return_final` the pair
+      (h, final), final having h0's full shape and the state's dtype (float32 for the half-precision types).
 
     Raises:
       TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's.
@@ -94,13 +125,18 @@ def linear_scan(
     check_implementation(implementation, IMPLEMENTATIONS)
     a, x, h0, reset, axis = align(a, x, h0, reset, axis)
     check_flags(reverse=reverse, return_final=return_final)
+    params = dict(axis=axis, reverse=reverse, implementation=implementation)
+    h, final = _planes.run(_compute, of_planes.scan, (a, x, h0, reset), **params)
+    return (h, jnp.squeeze(final, axis)) if return_final else h
+
+
+def _compute(a, x, h0, reset, *, axis, reverse, implementation):
+    """(h, final) of aligned arrays."""
     shape = full_shape(a, x)
     if shape[axis] == 0:
         h = jnp.zeros(shape, x.dtype)
-        final = initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
-    elif implementation in ("xla", "sequential"):
+        return h, initial_state(h0, state_shape(shape, axis), state_dtype(x.dtype))
+    if implementation in ("xla", "sequential"):
         run = reference.associative if implementation == "xla" else reference.sequential
-        h, final = run(a, x, h0, reset, axis=axis, reverse=reverse)
-    else:
-        h, final = rules.scan(a, x, h0, reset, axis=axis, reverse=reverse, implementation=implementation)
-    return (h, jnp.squeeze(final, axis)) if return_final else h
+        return run(a, x, h0, reset, axis=axis, reverse=reverse)
+    return rules.scan(a, x, h0, reset, axis=axis, reverse=reverse, implementation=implementation)

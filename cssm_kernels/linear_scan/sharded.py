@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from cssm_kernels._layout import align, full_shape, state_dtype
+from cssm_kernels._layout import SUPPORTED_DTYPES, align, checked_array, full_shape, state_dtype
 from cssm_kernels.linear_scan.op import linear_scan
 
 
@@ -40,7 +40,7 @@ def time_sharded_linear_scan(
     Raises:
       TypeError, ValueError: as `linear_scan`; NameError if axis_name is no axis of an enclosing shard_map.
     """
-    a, x, h0, reset, axis = align(a, x, h0, reset, axis)
+    a, x, h0, reset, axis = align(a, checked_array("x", x, SUPPORTED_DTYPES), h0, reset, axis)
 
     def scan(a: Array, x: Array, h0: Array | None = None) -> tuple[Array, Array]:
         return linear_scan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cssm_kernels._layout import lane_shape, state_dtype, state_shape
+from cssm_kernels._planes import planes_primitive
 from cssm_kernels._three_primitives import three_primitives
 from cssm_kernels.matrix_scan import cpu, reference, triton
 
@@ -33,4 +34,9 @@ scan, tangent, vjp = three_primitives(
     components=2,
     native_scan={("cpu", "cpu"): _native, ("cuda", "triton"): _triton},
     native_vjp={("cpu", "cpu"): cpu.backward, ("cuda", "triton"): triton.backward},
+)
+
+# The same of pairs: (A, x, h0?, reset?), two planes each, -> (h_re, h_im, final)
+of_planes = planes_primitive(
+    scan, main=1, linear=(1, 2), forward={("cpu", "cpu"): cpu.forward}, backward={("cpu", "cpu"): cpu.backward}
 )
