@@ -85,7 +85,7 @@ def test_unknown_key_lists_the_keys():
         mixer_class("no_gates")
 
 
-@pytest.mark.parametrize("key", ["hgru_bi", "gdn", "s4nd"])
+@pytest.mark.parametrize("key", sorted(set(WRAPPER_FIELDS) - set(MIXERS)))
 def test_known_key_that_is_not_built(key):
     with pytest.raises(ValueError, match=f"cssm_type: '{key}' is known but not built yet"):
         jax.eval_shape(SimpleCSSM(cssm_type=key).init, jax.random.key(0), jnp.ones((1, 8, 8, 3)))

@@ -16,18 +16,23 @@ from cssm.layers.base import Mixer
 from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.gated import GatedCSSM
+from cssm.layers.hgru_bi import HGRUBilinearCSSM
 from cssm.layers.no_fft import NoFFTCSSM
 from cssm.layers.no_gate import NoGateCSSM
 from cssm.layers.realspace_compact import RealSpaceCompactSeqCSSM
 from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
 from cssm.layers.realspace_par import NoGateRealSpaceParallelCSSM
 from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
+from cssm.layers.transformer import TransformerCSSM
 
 MIXERS: dict[str, type[Mixer]] = {
     "no_gate": NoGateCSSM,
     "gated": GatedCSSM,
     "no_fft": NoFFTCSSM,
     "conv_ssm": ConvSSMCSSM,
+    "hgru_bi": HGRUBilinearCSSM,
+    "transformer": TransformerCSSM,
+    "kqv": TransformerCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,

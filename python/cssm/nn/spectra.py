@@ -27,3 +27,17 @@ def to_space(x_hat: Array, width: int, implementation: str | None = None) -> Arr
 def spectral_dtype(x: Array) -> jnp.dtype:
     """The real dtype of the parts of rfft2(x): float32, or float64 for float64."""
     return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def standardised_magnitudes(z: Array, scale: Array, bias: Array, axis: tuple[int, ...]) -> Array:
+    """e^n z / |z|, n the standardised log |z|: n = scale (log |z| - mean) / (std + 1e-6) + bias, moments over `axis`.
+
+    Complex z of z's shape; `scale` and `bias` broadcast to it. Magnitudes below 1e-7 count as that, with phase 0.
+    """
+    z = jnp.where(jnp.abs(z) < 1e-7, 1e-7, z)
+    size = jnp.abs(z)
+    logs = jnp.log(size)
+    centred = logs - logs.mean(axis, keepdims=True)
+    # Of equal magnitudes the root would have an infinite slope.
+    deviation = jnp.sqrt((centred**2).mean(axis, keepdims=True) + jnp.finfo(logs.dtype).tiny)
+    return z / size * jnp.exp(scale * centred / (deviation + 1e-6) + bias)

@@ -1,0 +1,35 @@
+"""Between channels and several states of each: the last axis of the states runs over c n + s, channel c, state s."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from jax import Array
+from jax.typing import DTypeLike
+
+
+class StateDense(nn.Module):
+    """The layer Dense(C -> n C) whose outputs are n blocks of C, one a state, with the n states of a channel side by side.
+
+    Its columns are put in that order before the product, so that the states, which recurrences want innermost, are never
+    transposed. Parameters and their initial values as `flax.linen.Dense`: kernel (C, n C), bias (n C), state-major.
+
+    Fields:
+      states: n.
+      dtype, param_dtype: as those of `flax.linen.Dense`.
+    """
+
+    states: int
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(..., C) -> (..., C n)."""
+        channels, n = x.shape[-1], self.states
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (channels, n * channels), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (n * channels,), self.param_dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        kernel = kernel.reshape(channels, n, channels).swapaxes(1, 2).reshape(channels, n * channels)
+        return x @ kernel + bias.reshape(n, channels).T.reshape(-1)
