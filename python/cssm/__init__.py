@@ -1,6 +1,15 @@
 """Spectral state-space models over space and time, as Flax layers."""
 
 from cssm.layers import MIXERS, mixer_class
-from cssm.models import SimpleCSSM
+from cssm.models import BaselineViT, CSSMSHViT, CSSMViT, RecurrentBlock, SimpleCSSM, VideoBlock
 
-__all__ = ["MIXERS", "SimpleCSSM", "mixer_class"]
+__all__ = [
+    "MIXERS",
+    "BaselineViT",
+    "CSSMSHViT",
+    "CSSMViT",
+    "RecurrentBlock",
+    "SimpleCSSM",
+    "VideoBlock",
+    "mixer_class",
+]
