@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -76,6 +77,13 @@ class SplitComplex:
         pair.re, pair.im = planes
         return pair
 
+
+jax.export.register_pytree_node_serialization(
+    SplitComplex,
+    serialized_name="cssm_kernels.SplitComplex",
+    serialize_auxdata=lambda _: b"",
+    deserialize_auxdata=lambda _: None,
+)
 
 Gate = ArrayLike | SplitComplex
 
