@@ -14,6 +14,7 @@ from typing import Any
 
 from cssm.layers.base import Mixer
 from cssm.layers.conv_ssm import ConvSSMCSSM
+from cssm.layers.convs5 import ConvS5CSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.gated import GatedCSSM
 from cssm.layers.hgru_bi import HGRUBilinearCSSM
@@ -30,6 +31,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "gated": GatedCSSM,
     "no_fft": NoFFTCSSM,
     "conv_ssm": ConvSSMCSSM,
+    "convs5": ConvS5CSSM,
     "hgru_bi": HGRUBilinearCSSM,
     "transformer": TransformerCSSM,
     "kqv": TransformerCSSM,
