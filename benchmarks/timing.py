@@ -164,6 +164,16 @@ def affordable(call_s: float, grant_s: float, *, warmup: int, repeats: int, retr
     return Counts(warmup, max(1, min(repeats, per_retry - warmup)), retries)
 
 
+def settled(call: Callable[[], object], call_s: float, grant_s: float, *, warmup: int, repeats: int) -> Task:
+    """A task whose timed calls each follow an untimed one, as many as fit into `grant_s`; never less than one.
+
+    After a contender that leaves a core idle, the next one's first call also waits for that core to come back.
+    """
+    untimed = call_s if call_s >= SETTLE_BELOW_S else 0.0  # `affordable` counts those of short calls itself
+    counts = affordable(call_s + untimed, grant_s, warmup=warmup, repeats=repeats, retries=1)
+    return Task(call, settle=True, **counts._asdict())
+
+
 def wished_s(call_s: float, *, warmup: int, repeats: int, retries: int) -> float:
     """Seconds that the full number of calls takes."""
     turns = 2 if call_s < SETTLE_BELOW_S else 1

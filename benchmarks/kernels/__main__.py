@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks import environment, platforms
+from benchmarks.documents import write_csv, write_json
 from benchmarks.mechanism.tables import number, times
 from benchmarks.mechanism.terminal import console
 
@@ -124,15 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         long = not arguments.no_long and allocator == allocators[0] and arguments.only in "compile"
         results += run(allocator, platform, names, arguments.seconds, long)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out / "kernels.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
-        writer.writeheader()
-        writer.writerows(results)
+    write_csv(arguments.out / "kernels.csv", [field.name for field in fields(Result)], results)
     facts = {**environment.describe(), "allocators": dict(environment.ALLOCATORS)}
-    rows = [
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in one.items()} for one in results
-    ]
-    (arguments.out / "kernels.json").write_text(json.dumps({"environment": facts, "results": rows}, indent=1) + "\n")
+    write_json(arguments.out / "kernels.json", {"environment": facts, "results": results})
     console().print(table(results))
     return int(any(failed(one) for one in results))
 

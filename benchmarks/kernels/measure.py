@@ -17,7 +17,7 @@ from benchmarks import cuda_events, environment, platforms
 from benchmarks.kernel_calls import kernel_calls
 from benchmarks.kernels import lanes, linear, spectral
 from benchmarks.kernels.case import NATIVE, TOLERANCE, Case, copy, copy_operands, triad
-from benchmarks.timing import Task, affordable, interleave
+from benchmarks.timing import interleave, settled
 
 NAN = float("nan")
 
@@ -163,9 +163,7 @@ def _time(
         call()
         start = time.perf_counter()
         call()
-        counts = affordable(time.perf_counter() - start, seconds, warmup=1, repeats=40, retries=1)
-        # After a contender that leaves a core idle, the next one's first call also waits for that core to come back.
-        tasks[name] = Task(call, settle=True, **counts._asdict())
+        tasks[name] = settled(call, time.perf_counter() - start, seconds, warmup=1, repeats=40)
     timings = interleave(tasks, clock=clock)
     for name, timing in timings.items():
         result = results[name]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import environment
+from benchmarks.documents import write_json
 from benchmarks.mechanism import figure, page, records, terminal
 from benchmarks.mechanism.options import Options, parse
 from benchmarks.mechanism.records import OK, Row
@@ -96,7 +96,7 @@ def _render(options: Options, rows: list[Row], state: dict[str, Any]) -> None:
         "rows": [vars(row) for row in rows],
         "tables": [{**vars(table), "lines": [vars(line) for line in table.lines]} for table in tables],
     }
-    (out / "mechanism.json").write_text(json.dumps(_json(document), indent=1) + "\n")
+    write_json(out / "mechanism.json", document)
     for view in shown:
         suffix = "" if view is shown[0] else f"_{view.panel}_{view.allocator}"
         figure.save(figure.times(view), out / f"mechanism{suffix}.png")
@@ -107,12 +107,3 @@ def _render(options: Options, rows: list[Row], state: dict[str, Any]) -> None:
     print(
         f"written: {options.csv if options.from_csv is None else options.from_csv}, {out}/mechanism.{{json,png,html}}"
     )
-
-
-def _json(value: Any) -> Any:
-    """`value` with null for the numbers JSON lacks."""
-    if isinstance(value, dict):
-        return {name: _json(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -113,12 +113,14 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--panels", type=_names(("A", "B", "C", "T")), default=("T",), help="comma-separated panels (T)")
     what.add_argument("--layout", choices=("main", "width"), default="main", help="width: panel C alone")
-    what.add_argument("--hs", type=_ints, default=(8, 16, 32, 64, 128, 256), help="image sides of panel C")
+    what.add_argument("--hs", type=integers, default=(8, 16, 32, 64, 128, 256), help="image sides of panel C")
     what.add_argument("--embed_dim", type=_positive, help="ignored, as in the reference: the width is --theory_c")
     what.add_argument("--theory_h", type=_positive, help="H = W of panels T, B, A (32, as published for panel T)")
     what.add_argument("--theory_c", type=_positive, help="channels of panels T, B, A (32)")
-    what.add_argument("--theory_ts", type=_ints, help="frames T (8,16,...,1024)")
-    what.add_argument("--baseline_ts", type=_ints, help="those T at which series other than sCSSM are measured (all)")
+    what.add_argument("--theory_ts", type=integers, help="frames T (8,16,...,1024)")
+    what.add_argument(
+        "--baseline_ts", type=integers, help="those T at which series other than sCSSM are measured (all)"
+    )
     what.add_argument(
         "--series", type=_texts, default=(), metavar="TEXTS", help="only series whose key contains one of these"
     )
@@ -214,5 +216,6 @@ def _natural(text: str) -> int:
     return value
 
 
-def _ints(text: str) -> tuple[int, ...]:
+def integers(text: str) -> tuple[int, ...]:
+    """Positive integers, comma-separated, ascending."""
     return tuple(sorted({_positive(part) for part in text.split(",")}))

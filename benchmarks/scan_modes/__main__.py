@@ -8,18 +8,20 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.table import Table
 
+from benchmarks.kernels.measure import compiled
 from benchmarks.mechanism.tables import number, times
 from benchmarks.mechanism.terminal import console
 from benchmarks.scan_modes import scalar, split, triangular
-from benchmarks.timing import Task, affordable, interleave
+from benchmarks.timing import Timing, interleave, settled
 from cssm_kernels import linear_scan
 
 NATIVE = "native"
@@ -85,23 +87,36 @@ def disagreements(modes: dict[str, Callable[..., Any]], values: tuple[Any, ...])
     return {name: float(np.abs(result - results[NATIVE]).max() / largest) for name, result in results.items()}
 
 
-def measure(modes: dict[str, Callable[..., Any]], values: tuple[Any, ...], seconds: float) -> dict[str, Any]:
-    """Timings by name."""
-    tasks = {}
+class Measured(NamedTuple):
+    """One mode."""
+
+    timing: Timing
+    temp_mb: float
+
+
+def measure(modes: dict[str, Callable[..., Any]], values: tuple[Any, ...], seconds: float) -> dict[str, Measured]:
+    """By name: calls of each in random order, each after an untimed one, and the temporary memory of its program."""
+    tasks, memory = {}, {}
     for name, mode in modes.items():
-        program = jax.jit(mode).lower(*values).compile()
+        program, _, memory[name] = compiled(mode, *values)
         call = functools.partial(lambda run: jax.block_until_ready(run(*values)), program)
-        clocks = interleave({name: Task(call, repeats=1, warmup=1)})
-        tasks[name] = Task(
-            call, settle=True, **affordable(clocks[name].best, seconds, warmup=1, repeats=20, retries=1)._asdict()
-        )
-    return interleave(tasks)
+        call()
+        start = time.perf_counter()
+        call()
+        tasks[name] = settled(call, time.perf_counter() - start, seconds, warmup=1, repeats=20)
+    return {name: Measured(timing, memory[name]) for name, timing in interleave(tasks).items()}
+
+
+def cells(name: str, measured: dict[str, Measured]) -> list[str]:
+    """Median, the same over ours, and memory."""
+    median = measured[name].timing.median
+    return [number(median * 1e3), times(median / measured[NATIVE].timing.median), number(measured[name].temp_mb)]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 1 if any mode disagrees with ours."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scan_modes", description=__doc__)
-    parser.add_argument("--seq-lens", default="8,16,32,64")
+    parser.add_argument("--seq-lens", default="8,16,32,64,128")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--embed-dim", type=int, default=32)
     parser.add_argument("--image-size", type=int, default=32)
@@ -110,7 +125,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="timed calls of one mode take at most this")
     arguments = parser.parse_args(argv)
     table = Table(title="medians of interleaved calls, ms; in brackets: times ours")
-    for column in ("T", "states", "mode", "difference", "forward", "", "forward + backward", ""):
+    columns = ("T", "states", "mode", "difference", "forward", "", "temp MB", "forward + backward", "", "temp MB")
+    for column in columns:
         table.add_column(column, justify="right" if column != "mode" else "left")
     wrong = 0
     for steps in map(int, arguments.seq_lens.split(",")):
@@ -127,17 +143,10 @@ def main(argv: list[str] | None = None) -> int:
             forward = measure(right, values, arguments.seconds)
             gradient = measure({n: with_gradient(m) for n, m in right.items()}, values, arguments.seconds)
             for name in modes:
-                cells = ["wrong", "", "", ""]
+                figures = ["wrong", *[""] * 5]
                 if name in right:
-                    cells = [
-                        cell
-                        for timing in (forward, gradient)
-                        for cell in (
-                            number(timing[name].median * 1e3),
-                            times(timing[name].median / timing[NATIVE].median),
-                        )
-                    ]
-                table.add_row(str(steps), str(states or 1), name, f"{differences[name]:.0e}", *cells)
+                    figures = [*cells(name, forward), *cells(name, gradient)]
+                table.add_row(str(steps), str(states or 1), name, f"{differences[name]:.0e}", *figures)
     console().print(table)
     return int(wrong > 0)
 

@@ -11,6 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+Pair = tuple[Array, Array]
+
 
 def split(A: Array, x: Array, dtype: Any = jnp.bfloat16) -> Array:
     """h_t = A_t h_{t-1} + x_t on (re, im) pairs of `dtype`."""
@@ -41,20 +43,27 @@ def phase_split(A: Array, x: Array, dtype: Any = jnp.bfloat16) -> Array:
 
     def compose(earlier, later):
         (A_i, u_i), (A_j, u_j) = earlier, later
-        return _product(A_j, A_i, dtype), _sum(_product(A_j, u_i, dtype), u_j, dtype)
+        return phase_product(A_j, A_i, dtype), phase_sum(phase_product(A_j, u_i, dtype), u_j, dtype)
 
     A, x = jnp.broadcast_arrays(A, x)
     pairs = [(jnp.log(jnp.abs(v)).astype(dtype), jnp.angle(v).astype(dtype)) for v in (A, x)]
-    _, (magnitude, phase) = lax.associative_scan(compose, tuple(pairs), axis=1)
-    size, phase = jnp.exp(magnitude.astype(jnp.float32)), phase.astype(jnp.float32)
+    return phase_recombined(lax.associative_scan(compose, tuple(pairs), axis=1)[1])
+
+
+def phase_recombined(pair: Pair) -> Array:
+    """The complex64 number of a log-magnitude and a phase."""
+    magnitude, phase = (part.astype(jnp.float32) for part in pair)
+    size = jnp.exp(magnitude)
     return lax.complex(size * jnp.cos(phase), size * jnp.sin(phase))
 
 
-def _product(a, b, dtype):
+def phase_product(a: Pair, b: Pair, dtype: Any) -> Pair:
+    """Of two numbers as (log-magnitude, phase), rounded to `dtype`."""
     return tuple((p.astype(jnp.float32) + q.astype(jnp.float32)).astype(dtype) for p, q in zip(a, b))
 
 
-def _sum(a, b, dtype):
+def phase_sum(a: Pair, b: Pair, dtype: Any) -> Pair:
+    """Likewise; computed in float32 and rounded once."""
     (a_log, a_phase), (b_log, b_phase) = (tuple(v.astype(jnp.float32) for v in pair) for pair in (a, b))
     most = jnp.maximum(a_log, b_log)
     a_size, b_size = jnp.exp(a_log - most), jnp.exp(b_log - most)
