@@ -17,6 +17,14 @@ from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.convs5 import ConvS5CSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.gated import GatedCSSM
+from cssm.layers.gdn import GatedDeltaNetCSSM
+from cssm.layers.gdn_variants import (
+    GatedDeltaNetD2CSSM,
+    GatedDeltaNetD3CSSM,
+    GatedDeltaNetElementwiseCSSM,
+    GatedDeltaNetQueryKeyCSSM,
+    GatedDeltaNetSpectralCSSM,
+)
 from cssm.layers.hgru_bi import HGRUBilinearCSSM
 from cssm.layers.no_fft import NoFFTCSSM
 from cssm.layers.no_gate import NoGateCSSM
@@ -29,12 +37,18 @@ from cssm.layers.transformer import TransformerCSSM
 MIXERS: dict[str, type[Mixer]] = {
     "no_gate": NoGateCSSM,
     "gated": GatedCSSM,
-    "no_fft": NoFFTCSSM,
-    "conv_ssm": ConvSSMCSSM,
-    "convs5": ConvS5CSSM,
     "hgru_bi": HGRUBilinearCSSM,
     "transformer": TransformerCSSM,
     "kqv": TransformerCSSM,
+    "no_fft": NoFFTCSSM,
+    "conv_ssm": ConvSSMCSSM,
+    "convs5": ConvS5CSSM,
+    "gdn": GatedDeltaNetCSSM,
+    "gdn_d2": GatedDeltaNetD2CSSM,
+    "gdn_d3": GatedDeltaNetD3CSSM,
+    "gdn_int": GatedDeltaNetSpectralCSSM,
+    "gdn_int_elem": GatedDeltaNetElementwiseCSSM,
+    "gdn_int_qk": GatedDeltaNetQueryKeyCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,
