@@ -48,9 +48,8 @@ def assert_close(actual, expected, tolerance=1e-5):
 
 
 def initial(layer, name, x):
-    """The initial value of one parameter; no other is computed."""
-    key = jax.random.key(0)
-    return np.asarray(jit(lambda key: layer.init(key, x)["params"][name])(key))
+    """The initial value of one parameter, or of those of one submodule; no other is computed."""
+    return jax.tree.map(np.asarray, jit(lambda key: layer.init(key, x)["params"][name])(jax.random.key(0)))
 
 
 def shapes(params):

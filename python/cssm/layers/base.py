@@ -47,9 +47,14 @@ class Mixer(nn.Module):
     encodes_positions: ClassVar[bool] = False
     not_streaming: ClassVar[str] = ""  # why there is no `step`
 
-    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work."""
-        y = self.advance(x, None, last_only=last_only)[0]
+    def __call__(
+        self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False, **options: Any
+    ) -> Array:
+        """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work.
+
+        A layer may take further `options`, such as `deterministic`: those of its `advance`.
+        """
+        y = self.advance(x, None, last_only=last_only, **options)[0]
         return y[:, -1:] if last_only else y
 
     def step(self, state: State | None, x_t: Array) -> tuple[State, Array]:

@@ -32,6 +32,7 @@ from cssm.layers.realspace_compact import RealSpaceCompactSeqCSSM
 from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
 from cssm.layers.realspace_par import NoGateRealSpaceParallelCSSM
 from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
+from cssm.layers.s4nd import S4NDCSSM, S4NDFullCSSM
 from cssm.layers.transformer import TransformerCSSM
 
 MIXERS: dict[str, type[Mixer]] = {
@@ -43,6 +44,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "no_fft": NoFFTCSSM,
     "conv_ssm": ConvSSMCSSM,
     "convs5": ConvS5CSSM,
+    "s4nd": S4NDCSSM,
+    "s4nd_full": S4NDFullCSSM,
     "gdn": GatedDeltaNetCSSM,
     "gdn_d2": GatedDeltaNetD2CSSM,
     "gdn_d3": GatedDeltaNetD3CSSM,
