@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cssm.layers.coupled import CoupledMixer, System, square
+from cssm.layers.frequency_gated import Gate
 from cssm.nn.gates import bounded_decay
 
 COUPLING_ACTS: dict[str, Callable[[Array], Array]] = {"sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus}
@@ -45,9 +46,9 @@ class HGRUBilinearCSSM(CoupledMixer):
         if not self.concat_xyz:
             warnings.warn("concat_xyz=False has no effect, as published", stacklevel=2)
 
-    def system(self, gate: Callable[[str], Array], kernel: Callable[..., Array]) -> System:
+    def system(self, gate: Gate, k_hat: Callable[..., Array]) -> System:
         act = COUPLING_ACTS[self.gate_activation]
-        excite, inhibit = kernel("k_exc"), kernel("k_inh")
+        excite, inhibit = k_hat("k_exc"), k_hat("k_inh")
         one = jnp.ones((), excite.dtype)
         d_x, d_y, d_z = (bounded_decay(gate(f"decay_{state}_gate")) for state in "xyz")
         mu_i, mu_e, alpha_i, alpha_e, gamma, delta = (

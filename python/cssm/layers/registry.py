@@ -16,6 +16,7 @@ from cssm.layers.base import Mixer
 from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.convs5 import ConvS5CSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
+from cssm.layers.g_transformer import GrowingTransformerCSSM
 from cssm.layers.gated import GatedCSSM
 from cssm.layers.gdn import GatedDeltaNetCSSM
 from cssm.layers.gdn_variants import (
@@ -26,13 +27,19 @@ from cssm.layers.gdn_variants import (
     GatedDeltaNetSpectralCSSM,
 )
 from cssm.layers.hgru_bi import HGRUBilinearCSSM
+from cssm.layers.kqv_product import KQVCSSM
+from cssm.layers.linear import LinearCSSM
+from cssm.layers.mg_transformer import MambaGrowingTransformerCSSM
+from cssm.layers.mult_transformer import MultiplicativeTransformerCSSM
 from cssm.layers.no_fft import NoFFTCSSM
 from cssm.layers.no_gate import NoGateCSSM
+from cssm.layers.opponent import LinearOpponentCSSM, OpponentCSSM
 from cssm.layers.realspace_compact import RealSpaceCompactSeqCSSM
 from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
 from cssm.layers.realspace_par import NoGateRealSpaceParallelCSSM
 from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
 from cssm.layers.s4nd import S4NDCSSM, S4NDFullCSSM
+from cssm.layers.spectral_transformer import SpectralTransformerCSSM
 from cssm.layers.transformer import TransformerCSSM
 
 MIXERS: dict[str, type[Mixer]] = {
@@ -52,6 +59,14 @@ MIXERS: dict[str, type[Mixer]] = {
     "gdn_int": GatedDeltaNetSpectralCSSM,
     "gdn_int_elem": GatedDeltaNetElementwiseCSSM,
     "gdn_int_qk": GatedDeltaNetQueryKeyCSSM,
+    "g_transformer": GrowingTransformerCSSM,
+    "kqv_product": KQVCSSM,
+    "linear": LinearCSSM,
+    "mg_transformer": MambaGrowingTransformerCSSM,
+    "mult_transformer": MultiplicativeTransformerCSSM,
+    "linear_opponent": LinearOpponentCSSM,
+    "opponent": OpponentCSSM,
+    "spectral_transformer": SpectralTransformerCSSM,
     "no_gate_realspace_seq": NoGateRealSpaceSeqCSSM,
     "no_gate_realspace_par": NoGateRealSpaceParallelCSSM,
     "realspace_exact_seq": RealSpaceExactSeqCSSM,
@@ -104,6 +119,11 @@ WRAPPER_FIELDS: dict[str, tuple[str, ...]] = {
     "g_transformer": _GROWING,
     "mg_transformer": (*_GROWING, "q_temporal", "q_spatial"),
     "spectral_transformer": (),
+    # Keys of our own, for layers that the published package names or describes.
+    "kqv_product": (),
+    "linear": (),
+    "linear_opponent": (),
+    "opponent": (),
     "add_kqv": _ADDITIVE,
     "add_kqv_2": _ADDITIVE,
     "add_kqv_1": _ADDITIVE,

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from cssm.layers.coupled import CoupledMixer, System, square
-from cssm.nn.gates import bounded_decay, spatial_mean
-from cssm.nn.spectra import standardised_magnitudes
+from cssm.layers.frequency_gated import Gate
+from cssm.nn.gates import bounded_decay
+from cssm.nn.spectra import standardised_logs
 
 
 class TransformerCSSM(CoupledMixer):
@@ -56,9 +57,6 @@ class TransformerCSSM(CoupledMixer):
     def states_read(self) -> str:
         return "qa" if self.no_k_state else self.readout_state
 
-    def context(self, x: Array, turned: Array, first: int | Array) -> Array:
-        return spatial_mean(x) if self.position_independent_gates else super().context(x, turned, first)
-
     def normalised(self, states: Array) -> Array:
         if not self.use_layernorm or self.no_k_state:
             return states
@@ -66,13 +64,14 @@ class TransformerCSSM(CoupledMixer):
             self.parameter(name, init, (self.channels, 1, 1, 3)).astype(states.real.dtype)[:, 0, 0]
             for name, init in (("ln_gamma", nn.initializers.ones), ("ln_beta", nn.initializers.zeros))
         )
-        return standardised_magnitudes(states, scale, bias, axis=(2, 3))
+        logs, states = standardised_logs(states, axis=(2, 3))
+        return states / jnp.abs(states) * jnp.exp(scale * logs + bias)
 
-    def system(self, gate: Callable[[str], Array], kernel: Callable[..., Array]) -> System:
+    def system(self, gate: Gate, k_hat: Callable[..., Array]) -> System:
         def rate(name: str) -> Array:
             return jax.nn.sigmoid(gate(name))
 
-        kappa = kernel("kernel", squash=not self.no_spectral_clip)
+        kappa = k_hat("kernel", squash=not self.no_spectral_clip)
         one = jnp.ones((), kappa.dtype)
         d_q, d_a = bounded_decay(gate("decay_Q")), bounded_decay(gate("decay_A"))
         gamma, inputs = rate("gamma"), jnp.stack([rate(f"B_{state.upper()}") for state in self.states_kept()], -1)

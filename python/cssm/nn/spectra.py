@@ -29,15 +29,11 @@ def spectral_dtype(x: Array) -> jnp.dtype:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def standardised_magnitudes(z: Array, scale: Array, bias: Array, axis: tuple[int, ...]) -> Array:
-    """e^n z / |z|, n the standardised log |z|: n = scale (log |z| - mean) / (std + 1e-6) + bias, moments over `axis`.
-
-    Complex z of z's shape; `scale` and `bias` broadcast to it. Magnitudes below 1e-7 count as that, with phase 0.
-    """
+def standardised_logs(z: Array, axis: tuple[int, ...]) -> tuple[Array, Array]:
+    """(n, z): n = (log |z| - mean) / (std + 1e-6), moments over `axis`; and z, where it is below 1e-7 that, of phase 0."""
     z = jnp.where(jnp.abs(z) < 1e-7, 1e-7, z)
-    size = jnp.abs(z)
-    logs = jnp.log(size)
+    logs = jnp.log(jnp.abs(z))
     centred = logs - logs.mean(axis, keepdims=True)
     # Of equal magnitudes the root would have an infinite slope.
     deviation = jnp.sqrt((centred**2).mean(axis, keepdims=True) + jnp.finfo(logs.dtype).tiny)
-    return z / size * jnp.exp(scale * centred / (deviation + 1e-6) + bias)
+    return centred / (deviation + 1e-6), z
