@@ -121,6 +121,18 @@ def dtypes(probe: Probe) -> str:
     return " ".join(short for name, short in DTYPES.items() if taken(name))
 
 
+def pairs(probe: Probe) -> bool:
+    """Complex numbers as pairs of bfloat16, rounded once."""
+    operands = [cssm_kernels.SplitComplex.from_complex(v) for v in probe.operands("complex64")]
+    try:
+        y, _ = probe.run(None, *operands)
+    except TypeError:
+        return False
+    exact, _ = probe.run(None, *(v.to_complex() for v in operands))
+    np.testing.assert_allclose(y.to_complex(), exact, 2.0**-8, 1e-6)
+    return True
+
+
 def carried_on(probe: Probe) -> bool:
     """Cut anywhere, and carried on from the final state."""
     operands = probe.operands(probe.dtype)
@@ -205,6 +217,7 @@ PROPERTIES = {
     "CPU": on_cpu,
     "CUDA": on_cuda,
     "dtypes": dtypes,
+    "SplitComplex": pairs,
     "cut and carried on": carried_on,
     "reverse": reverse,
     "reset": reset,
