@@ -47,14 +47,9 @@ class Mixer(nn.Module):
     encodes_positions: ClassVar[bool] = False
     not_streaming: ClassVar[str] = ""  # why there is no `step`
 
-    def __call__(
-        self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False, **options: Any
-    ) -> Array:
-        """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work.
-
-        A layer may take further `options`, such as `deterministic`: those of its `advance`.
-        """
-        y = self.advance(x, None, last_only=last_only, **options)[0]
+    def __call__(self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False) -> Array:
+        """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work."""
+        y = self.advance(x, None, last_only=last_only)[0]
         return y[:, -1:] if last_only else y
 
     def step(self, state: State | None, x_t: Array) -> tuple[State, Array]:
@@ -109,6 +104,34 @@ class Mixer(nn.Module):
     def parameter(self, name: str, init: Callable[..., Array], shape: tuple[int, ...]) -> Array:
         """A parameter of `param_dtype`."""
         return self.param(name, init, shape, self.param_dtype)
+
+
+class StochasticMixer(Mixer):
+    """A mixing layer with dropout of some kind, which `deterministic` turns off, in the call or as a field.
+
+    Fields, besides those of `Mixer`:
+      deterministic: no dropout; what the call says goes before. None, the default, is as published.
+    """
+
+    deterministic: bool | None = None
+
+    def __call__(
+        self,
+        x: Array,
+        injected_qkv_spatial: Array | None = None,
+        *,
+        last_only: bool = False,
+        deterministic: bool | None = None,
+    ) -> Array:
+        """As `Mixer`'s."""
+        y = self.advance(x, None, last_only=last_only, deterministic=deterministic)[0]
+        return y[:, -1:] if last_only else y
+
+    def advance(
+        self, x: Array, state: State | None, *, last_only: bool = False, deterministic: bool | None = None
+    ) -> tuple[Array, State]:
+        """As `Mixer`'s."""
+        raise NotImplementedError
 
 
 class DeltaMixer(Mixer):

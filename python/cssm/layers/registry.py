@@ -39,6 +39,7 @@ from cssm.layers.realspace_exact import RealSpaceExactSeqCSSM
 from cssm.layers.realspace_par import NoGateRealSpaceParallelCSSM
 from cssm.layers.realspace_seq import NoGateRealSpaceSeqCSSM
 from cssm.layers.s4nd import S4NDCSSM, S4NDFullCSSM
+from cssm.layers.spatial_attn import SpatialAttentionCSSM, SpatiotemporalAttentionCSSM
 from cssm.layers.spectral_transformer import SpectralTransformerCSSM
 from cssm.layers.transformer import TransformerCSSM
 
@@ -49,6 +50,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "transformer": TransformerCSSM,
     "kqv": TransformerCSSM,
     "no_fft": NoFFTCSSM,
+    "spatial_attn": SpatialAttentionCSSM,
+    "spatiotemporal_attn": SpatiotemporalAttentionCSSM,
     "conv_ssm": ConvSSMCSSM,
     "convs5": ConvS5CSSM,
     "s4nd": S4NDCSSM,

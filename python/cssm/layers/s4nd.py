@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cssm.layers.base import DeltaMixer, State
+from cssm.layers.base import DeltaMixer, State, StochasticMixer
 from cssm.nn.s4 import AxisKernel, DiagonalKernel, LowRankKernel
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
 
 
-class S4NDCSSM(DeltaMixer):
+class S4NDCSSM(DeltaMixer, StochasticMixer):
     r"""y = k_H * k_W * x + k'_H * k'_W * x + D x;  o = Dense(y);  returns o - x.  Nothing passes from frame to frame.
 
     * convolves circularly, along H with k_H and along W with k_W, the impulse responses of state spaces with eigenvalues
@@ -25,7 +25,7 @@ class S4NDCSSM(DeltaMixer):
       d_state: N; there are max(N // 2, 1) states, each standing for a pair.
       bidirectional: with the second term.
       dropout: rate of the dropout of y, which needs the rng `dropout`.
-      deterministic: no dropout; also an argument of the call. None is as published: dropout, even in evaluation.
+      deterministic: as `StochasticMixer`'s; None for dropout even in evaluation, as published.
       implementation: of the transforms, "cpu" or "xla".
       kernel_size: not read, as published.
 
@@ -35,7 +35,6 @@ class S4NDCSSM(DeltaMixer):
     d_state: int = 64
     bidirectional: bool = True
     dropout: float = 0.0
-    deterministic: bool | None = None
     implementation: str | None = None
 
     axis_kernel: ClassVar[type[AxisKernel]] = DiagonalKernel
@@ -54,12 +53,12 @@ class S4NDCSSM(DeltaMixer):
         """(y, {}) of the frames x."""
         x = self.checked(x)[:, -1:] if last_only else self.checked(x)
         with jax.named_scope("kernels"):
-            gain = self._gain(*x.shape[2:4], spectral_dtype(x))
+            gain = self._gain(x.shape[2], x.shape[3], spectral_dtype(x))
         with jax.named_scope("convolution"):
             y = to_space(gain * to_spectrum(x, self.implementation), x.shape[3], self.implementation).astype(x.dtype)
-        if deterministic is None:
-            deterministic = bool(self.deterministic)
-        y = nn.Dropout(self.dropout, deterministic=deterministic)(y)
+        y = nn.Dropout(self.dropout)(
+            y, deterministic=bool(self.deterministic if deterministic is None else deterministic)
+        )
         with jax.named_scope("output"):
             return self.project(y, x), {}
 

@@ -10,6 +10,7 @@ Source: CSSM model specification 2.9 to 2.11.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
@@ -19,6 +20,8 @@ import numpy as np
 from jax import Array
 from jax.nn import initializers as init
 from jax.typing import DTypeLike
+
+Initial = Callable[..., Array]
 
 
 def uniform_phase(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
@@ -48,11 +51,11 @@ class AxisKernel(nn.Module):
 
     imaginary: ClassVar[str] = "Lambda_imag"  # the parameter's name
 
-    def parameter(self, name: str, initial: init.Initializer, *shape: int) -> Array:
+    def parameter(self, name: str, initial: Initial, *shape: int) -> Array:
         """In `dtype`."""
         return self.param(name, initial, shape, self.param_dtype).astype(self.dtype)
 
-    def eigenvalues(self, phases: init.Initializer) -> Array:
+    def eigenvalues(self, phases: Initial) -> Array:
         """lambda (h) = -exp(Lambda_log) + i (the imaginary parameter)."""
         size = self.parameter("Lambda_log", init.constant(math.log(0.5)), self.states)
         return jax.lax.complex(-jnp.exp(size), self.parameter(self.imaginary, phases, self.states))
@@ -115,7 +118,7 @@ class LowRankKernel(AxisKernel):
         return jax.lax.scan(power, step * solve(b.astype(diagonal.dtype)), None, length)[1].T
 
 
-def _given(values: np.ndarray) -> init.Initializer:
+def _given(values: np.ndarray) -> Initial:
     def initial(_: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         return jnp.asarray(values, dtype).reshape(shape)
 
