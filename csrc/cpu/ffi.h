@@ -11,6 +11,7 @@
 #include "common/isa.h"
 #include "common/scan_view.h"
 #include "common/threads.h"
+#include "cpu/depthwise_conv_block.h"
 #include "cpu/lane_kernels.h"
 #include "cpu/linear_scan_block.h"
 #include "cpu/spectral_block.h"
@@ -25,6 +26,7 @@ struct NativeKernels {
   const LinearScanKernels& linear_scan;
   const SpectralKernels& spectral;
   const LaneKernels& lanes;
+  const DepthwiseKernels& depthwise;
 };
 // Chosen once, when the library is loaded.
 const NativeKernels& native_kernels();
