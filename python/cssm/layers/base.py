@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from cssm.nn.position import apply_rotary
+from cssm.nn.products import Dense
 
 State = Mapping[str, Any]
 
@@ -97,9 +98,9 @@ class Mixer(nn.Module):
             return x
         return apply_rotary(x, self.rope_mode, self.rope_base, first=first).astype(x.dtype)
 
-    def dense(self, features: int, name: str) -> nn.Dense:
+    def dense(self, features: int, name: str) -> Dense:
         """A Dense layer in the mixer's dtypes; to be called from a compact method."""
-        return nn.Dense(features, dtype=self.dtype, param_dtype=self.param_dtype, name=name)
+        return Dense(features, dtype=self.dtype, param_dtype=self.param_dtype, name=name)
 
     def parameter(self, name: str, init: Callable[..., Array], shape: tuple[int, ...]) -> Array:
         """A parameter of `param_dtype`."""

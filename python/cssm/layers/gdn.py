@@ -20,7 +20,9 @@ from cssm.nn.gates import bounded_decay, spatial_mean
 from cssm.nn.norms import rms_normalise
 from cssm.nn.pointwise import PointwiseConv
 from cssm.nn.position import apply_rotary, sinusoidal_table
+from cssm.nn.products import Dense
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
+from cssm.nn.split_dense import SplitDense
 from cssm.nn.temporal import CausalConv
 
 OUTPUT_NORMS = ("rms", "layer", "none")
@@ -135,7 +137,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         kappa = self.head_kernels(height, width, dtype, clamp=not self.no_spectral_clamp)
         with jax.named_scope("input"):
             turned = self.rotated(x, before["t"])
-            q, k, v = jnp.split(self._projected(turned), 3, axis=-1)
+            q, k, v = self._projected(turned)
             q, after["q"] = self._short_conv("q", q, before["q"])
             k, after["k"] = self._short_conv("k", k, before["k"])
             v, after["v"] = self._short_conv("v", v, before["v"])
@@ -199,14 +201,15 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             got = self.num_timesteps
             raise ValueError(f"num_timesteps: got {got}, expected a positive integer with static_image_fast_path")
 
-    def _projected(self, x: Array) -> Array:
-        """(B, T, H, W, 3C)"""
-        features, size, dtypes = 3 * self.channels, self.qkv_conv_size, self._dtypes()
+    def _projected(self, x: Array) -> tuple[Array, ...]:
+        """q, k, v"""
+        size, dtypes = self.qkv_conv_size, self._dtypes()
         if size > 1 and not self.qkv_conv_separable:
-            return nn.Conv(features, (size, size), **dtypes, name="qkv_proj")(x)
+            q_k_v = nn.Conv(3 * self.channels, (size, size), **dtypes, name="qkv_proj")(x)
+            return tuple(jnp.split(q_k_v, 3, axis=-1))
         if size > 1:
             x = DepthwiseConv(size, **dtypes, name="qkv_dw")(x)
-        return self.dense(features, "qkv_proj")(x)
+        return SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(x)
 
     def _short_conv(self, name: str, x: Array, before: Array | None) -> tuple[Array, Array | None]:
         if not self.short_conv_size:
@@ -241,7 +244,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
 
     def _output_gate(self, x: Array) -> Array:
         bias = nn.initializers.constant(self.gate_proj_bias_init)
-        gate = nn.Dense(self.channels, bias_init=bias, **self._dtypes(), name="gate_proj")(x)
+        gate = Dense(self.channels, bias_init=bias, **self._dtypes(), name="gate_proj")(x)
         return OUTPUT_GATES[self.output_gate_act](gate)
 
     def _cross_frequency(self, part: str) -> CrossFrequencyConv:
@@ -271,8 +274,8 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
     def _sow_projection(self, y: Array) -> None:
         pooled = spatial_mean(y.astype(spectral_dtype(y)))
         dtypes: dict[str, Any] = {"dtype": pooled.dtype, "param_dtype": self.param_dtype}
-        hidden = jax.nn.gelu(nn.Dense(4 * self.ssl_proj_dim, **dtypes, name="ssl_proj_in")(pooled))
-        projection = nn.Dense(self.ssl_proj_dim, **dtypes, name="ssl_proj_out")(hidden)
+        hidden = jax.nn.gelu(Dense(4 * self.ssl_proj_dim, **dtypes, name="ssl_proj_in")(pooled))
+        projection = Dense(self.ssl_proj_dim, **dtypes, name="ssl_proj_out")(hidden)
         self.sow("intermediates", "cssm_temporal_proj", projection)
 
     def _dtypes(self) -> dict[str, Any]:

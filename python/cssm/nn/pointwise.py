@@ -8,6 +8,8 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.nn.products import matrix_product
+
 
 class PointwiseConv(nn.Module):
     """y[h, w] = x[h, w] kernel[0, 0] + bias: parameters and values of `flax.linen.Conv(features, (1, 1))`, in one product.
@@ -26,4 +28,4 @@ class PointwiseConv(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return x @ kernel[0, 0] + bias
+        return matrix_product(x, kernel[0, 0]) + bias
