@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cssm.layers.base import Mixer, State
+from cssm.layers.base import State
+from cssm.layers.gated_mixing import GatedMixing
 from cssm.nn.gates import dense_gate, gate_factors, spatial_mean, step_size
-from cssm.nn.kernels import spectral_transition
 from cssm.nn.short_conv import short_convolutions
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
 from cssm_kernels import gated_scan
@@ -19,44 +19,35 @@ from cssm_kernels import gated_scan
 GATE_TYPES = ("dense", "factored")
 
 
-class GatedCSSM(Mixer):
+class GatedCSSM(GatedMixing):
     r"""h_t = exp(-Delta_t) kappa(kernel) h_{t-1} + (Delta_t + 1e-8) B_t m_hat_t;  returns D(irfft2(C_t h_t) silu(z)).
 
     (m, z) are halves of D(rotated x); m then passes a depthwise convolution in space, one in time and silu, and m_hat is
     its rfft2. Delta >= 0, B and C are gates (H, F) of each frame, shared by the channels, from the spatial mean of m.
     Registry key `gated`; source: CSSM model specification 2.2. The published code runs the recurrence on logarithms, which
-    differs by the floor of 1e-7 it puts under magnitudes.
+    differs by the floor of 1e-7 it puts under magnitudes. With `dense_mixing` the layer is another: see
+    `cssm.layers.gated_mixing`.
 
-    Fields, besides those of `Mixer`:
-      spectral_rho: bound on |kappa|, in (0, 1].
-      gate_activation: of Delta; softplus, sigmoid (twice the sigmoid) or exp.
+    Fields, besides those of `GatedMixing`:
       gate_type: dense, or factored (product of a gate of rows and one of columns).
       short_conv_size, short_conv_spatial_size: of the convolutions in time and space; 0 for none.
-      implementation: of `cssm_kernels.gated_scan`.
-      gate_rank, concat_xy, position_independent_gates: not read, as published.
+      gate_rank, concat_xy: not read, as published; nor is position_independent_gates but where channels mix.
 
     Parameters: in_proj (C, 2C); short_conv_spatial/{kernel (s, s, 1, C), bias}; short_conv_temporal/{kernel (s, 1, C),
     bias}; kernel (C, K, K); delta_proj, B_proj, C_proj (C, HF), or of each `_h` (C, H) and `_w` (C, F); out_proj (C, C).
     """
 
     kernel_size: int = 15
-    block_size: int = 32
-    spectral_rho: float = 0.999
-    gate_activation: str = "softplus"
     gate_type: str = "dense"
     short_conv_size: int = 4
     short_conv_spatial_size: int = 3
-    implementation: str | None = None
     gate_rank: int = 0
     concat_xy: bool = True
-    position_independent_gates: bool = False
 
     encodes_positions: ClassVar[bool] = True
 
     def check_fields(self) -> None:
         super().check_fields()
-        if not 0 < self.spectral_rho <= 1:
-            raise ValueError(f"spectral_rho: got {self.spectral_rho}, expected a number in (0, 1]")
         self.check_choice("gate_type", GATE_TYPES)
         for field in ("short_conv_size", "short_conv_spatial_size"):
             if getattr(self, field) < 0:
@@ -66,6 +57,8 @@ class GatedCSSM(Mixer):
     def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
         """(y, state after) of the frames x; the last frame alone saves the inverse transforms of the others."""
         x = self.checked(x)
+        if self.dense_mixing:
+            return self.mixed(x, state, last_only)
         before = state or {"t": 0, "h": None, "m": None}
         after: dict[str, Any] = {"t": jnp.asarray(before["t"] + x.shape[1])}
         with jax.named_scope("input"):
@@ -78,7 +71,7 @@ class GatedCSSM(Mixer):
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
             )
-        kappa = self._kappa(m.shape[2], m.shape[3], spectral_dtype(m))
+        kappa = self.kappa(m.shape[2], m.shape[3], spectral_dtype(m))
         with jax.named_scope("gates"):
             ctx = spatial_mean(m)
             delta, b, c = (self._gate(ctx, f"{name}_proj", m).astype(kappa.real.dtype) for name in ("delta", "B", "C"))
@@ -100,12 +93,6 @@ class GatedCSSM(Mixer):
         with jax.named_scope("output"):
             y = to_space(y, m.shape[3], self.implementation).astype(z.dtype)
             return self.dense(self.channels, "out_proj")(y * jax.nn.silu(z)), after
-
-    def _kappa(self, height: int, width: int, dtype: jnp.dtype) -> Array:
-        """(H, F, C)"""
-        shape = (self.channels, self.kernel_size, self.kernel_size)
-        kernel = self.parameter("kernel", nn.initializers.normal(0.02), shape).astype(dtype)
-        return jnp.moveaxis(spectral_transition(kernel, height, width, self.spectral_rho), 0, -1)
 
     def _gate(self, ctx: Array, name: str, m: Array) -> Array:
         """(B, T, H, F, 1)"""
