@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from cssm.layers.additive import AdditiveCSSM, AdditiveDeltaCSSM, AdditiveQVCSSM, AdditiveSingleCSSM
 from cssm.layers.base import Mixer
 from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.convs5 import ConvS5CSSM
@@ -52,6 +53,10 @@ MIXERS: dict[str, type[Mixer]] = {
     "no_fft": NoFFTCSSM,
     "spatial_attn": SpatialAttentionCSSM,
     "spatiotemporal_attn": SpatiotemporalAttentionCSSM,
+    "add_kqv": AdditiveCSSM,
+    "add_kqv_2": AdditiveQVCSSM,
+    "add_kqv_1": AdditiveSingleCSSM,
+    "add_delta": AdditiveDeltaCSSM,
     "conv_ssm": ConvSSMCSSM,
     "convs5": ConvS5CSSM,
     "s4nd": S4NDCSSM,
