@@ -147,9 +147,9 @@ class DeltaMixer(Mixer):
 
     residual: bool = False
 
-    def project(self, states: Array, x: Array) -> Array:
+    def project(self, states: Array, x: Array, name: str = "out_proj") -> Array:
         """o - x, or o with `residual`, from the states S (B, T, H, W, C); must be called from a compact method."""
-        o = self.dense(self.channels, "out_proj")(states)
+        o = self.dense(self.channels, name)(states)
         return o if self.residual else o - x
 
 
