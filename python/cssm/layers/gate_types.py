@@ -47,6 +47,9 @@ class TypedGates(NamedTuple):
     """The gates of frames x (B, T, H, W, C), of one of `GATE_TYPES`; to be used within `layer`'s compact method.
 
     Parameters of a gate: `name`, or `name`_h and `name`_w, or `name`_down and `name`_up.
+
+    Fields:
+      rates: how many channels the rates have; None for those of the layer.
     """
 
     layer: Mixer
@@ -54,6 +57,7 @@ class TypedGates(NamedTuple):
     x: Array
     ctx: Array
     implementation: str | None
+    rates: int | None = None
 
     @property
     def spatial_io(self) -> bool:
@@ -61,23 +65,23 @@ class TypedGates(NamedTuple):
         return GATE_TYPES[self.gate_type][1] in ("pointwise", "spatial")
 
     def rate(self, name: str) -> Array:
-        """In (0, 1); broadcasts to (B, T, H, F, C)."""
-        return self._gate(GATE_TYPES[self.gate_type][0], name)
+        """In (0, 1); broadcasts to (B, T, H, F, C), or that with `rates` for C."""
+        return self._gate(GATE_TYPES[self.gate_type][0], name, self.rates or self.layer.channels)
 
     def decay(self, name: str) -> Array:
-        """b(z) = 0.1 + 0.89 sigmoid(z); broadcasts to (B, T, H, F, C)."""
+        """b(z) = 0.1 + 0.89 sigmoid(z); broadcasts as `rate`."""
         return 0.1 + 0.89 * self.rate(name)
 
     def io(self, name: str) -> Array:
         """In (0, 1); broadcasts to (B, T, H, F, C), or is (B, T, H, W, C) with `spatial_io`."""
-        return self._gate(GATE_TYPES[self.gate_type][1], name)
+        return self._gate(GATE_TYPES[self.gate_type][1], name, self.layer.channels)
 
-    def _gate(self, kind: str, name: str) -> Array:
-        gate = jax.nn.sigmoid(self._logits(kind, name).astype(spectral_dtype(self.x)))
+    def _gate(self, kind: str, name: str, channels: int) -> Array:
+        gate = jax.nn.sigmoid(self._logits(kind, name, channels).astype(spectral_dtype(self.x)))
         return gate.mean((2, 3), keepdims=True) if kind == "mean" else gate
 
-    def _logits(self, kind: str, name: str) -> Array:
-        dense, channels = self.layer.dense, self.layer.channels
+    def _logits(self, kind: str, name: str, channels: int) -> Array:
+        dense = self.layer.dense
         height, columns = self.x.shape[2], self.x.shape[3] // 2 + 1
         if kind == "frequency":
             return dense_gate(dense, self.ctx, name, height, columns)

@@ -16,10 +16,12 @@ from cssm.layers.additive import AdditiveCSSM, AdditiveDeltaCSSM, AdditiveQVCSSM
 from cssm.layers.base import Mixer
 from cssm.layers.conv_ssm import ConvSSMCSSM
 from cssm.layers.convs5 import ConvS5CSSM
+from cssm.layers.deltanet import DeltaNetCSSM, MatrixDeltaNetCSSM, MatrixDeltaNetD3CSSM
 from cssm.layers.direct_conv import DirectConvAssocCSSM, DirectConvParallelCSSM, DirectConvSeqCSSM
 from cssm.layers.g_transformer import GrowingTransformerCSSM
 from cssm.layers.gated import GatedCSSM
 from cssm.layers.gdn import GatedDeltaNetCSSM
+from cssm.layers.gdn_seq import GDNSeqCSSM
 from cssm.layers.gdn_variants import (
     GatedDeltaNetD2CSSM,
     GatedDeltaNetD3CSSM,
@@ -30,6 +32,7 @@ from cssm.layers.gdn_variants import (
 from cssm.layers.hgru_bi import HGRUBilinearCSSM
 from cssm.layers.kqv_product import KQVCSSM
 from cssm.layers.linear import LinearCSSM
+from cssm.layers.mamba2_seq import Mamba2SeqCSSM
 from cssm.layers.mg_transformer import MambaGrowingTransformerCSSM
 from cssm.layers.mult_transformer import MultiplicativeTransformerCSSM
 from cssm.layers.no_fft import NoFFTCSSM
@@ -61,12 +64,17 @@ MIXERS: dict[str, type[Mixer]] = {
     "convs5": ConvS5CSSM,
     "s4nd": S4NDCSSM,
     "s4nd_full": S4NDFullCSSM,
+    "deltanet": DeltaNetCSSM,
+    "deltanet_d2": MatrixDeltaNetCSSM,
+    "deltanet_d3": MatrixDeltaNetD3CSSM,
     "gdn": GatedDeltaNetCSSM,
     "gdn_d2": GatedDeltaNetD2CSSM,
     "gdn_d3": GatedDeltaNetD3CSSM,
     "gdn_int": GatedDeltaNetSpectralCSSM,
     "gdn_int_elem": GatedDeltaNetElementwiseCSSM,
     "gdn_int_qk": GatedDeltaNetQueryKeyCSSM,
+    "gdn_seq": GDNSeqCSSM,
+    "mamba2_seq": Mamba2SeqCSSM,
     "g_transformer": GrowingTransformerCSSM,
     "kqv_product": KQVCSSM,
     "linear": LinearCSSM,

@@ -19,12 +19,12 @@ from cssm_kernels import delta_scan
 
 def frame_norm(z: Array) -> Array:
     """z (B, T, H, F, C) over sqrt(sum |z|^2 + 1e-6), the sum over its half-spectrum, channel by channel."""
-    return z * jax.lax.rsqrt(_squared_modulus(z).sum((2, 3), keepdims=True) + 1e-6)
+    return z * jax.lax.rsqrt(squared_modulus(z).sum((2, 3), keepdims=True) + 1e-6)
 
 
 def unit_keys(k: Array) -> Array:
     """k (..., d) over sqrt(sum |k|^2 + 1e-6), the sum over its components."""
-    return k * jax.lax.rsqrt(_squared_modulus(k).sum(-1, keepdims=True) + 1e-6)
+    return k * jax.lax.rsqrt(squared_modulus(k).sum(-1, keepdims=True) + 1e-6)
 
 
 def spectral_delta_rule(
@@ -65,5 +65,6 @@ def _heads(z: Array, key_dim: int) -> Array:
     return z.reshape(*z.shape[:-1], -1, key_dim)
 
 
-def _squared_modulus(z: Array) -> Array:
+def squared_modulus(z: Array) -> Array:
+    """|z|^2, with a gradient at zero."""
     return jnp.square(z.real) + jnp.square(z.imag) if jnp.iscomplexobj(z) else jnp.square(z)

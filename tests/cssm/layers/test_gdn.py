@@ -14,44 +14,6 @@ C = 4
 TABLE = 1e-7  # the frames' sinusoidal table is float32 in float64 layers too
 
 
-def convolved(params, x):
-    """'SAME', (..., H, W, C) by an odd kernel (s, s, C, C')."""
-    kernel = params["kernel"]
-    size = len(kernel)
-    sides = (size // 2, size // 2)
-    height, width = x.shape[-3:-1]
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 3) + [sides, sides, (0, 0)])
-    taps = np.ndindex(size, size)
-    return params["bias"] + sum(padded[..., i : i + height, j : j + width, :] @ kernel[i, j] for i, j in taps)
-
-
-def frame_norm(z):
-    return z / np.sqrt((abs(z) ** 2).sum((2, 3), keepdims=True) + 1e-6)
-
-
-def delta_rule(decay, beta, k, v, q, textbook):
-    """Step by step, bin by bin: s <- M s + beta v_r conj(k) for each row s of S; spectra (B, T, H, F, n, d)."""
-    o = np.zeros_like(v)
-    decay, beta = (np.broadcast_to(gate, v.shape[:-1]) for gate in (decay, beta))
-    for at in np.ndindex(*v.shape[:1], *v.shape[2:-1]):
-        S = np.zeros((v.shape[-1],) * 2, complex)
-        for step in range(v.shape[1]):
-            i = (at[0], step, *at[1:])
-            M = decay[i] * (np.eye(len(S)) - beta[i] * np.outer(k[i], k[i].conj()))
-            S = S @ (M if textbook else M.T) + beta[i] * np.outer(v[i], k[i].conj())
-            o[i] = S @ q[i]
-    return o
-
-
-def gate(params, name, ctx, gate_type, rows, columns):
-    """(B, T, rows, columns, 1) or (B, T, 1, 1, heads or 1)"""
-    if gate_type == "factored":
-        return np.add(*t.factors(params, name, ctx))
-    if gate_type == "dense":
-        return t.dense_gate(params[name], ctx, (rows, columns))
-    return t.dense(params[name], ctx)[:, :, None, None]
-
-
 def cross(params, z):
     """Along F, of (B, T, H, F, C)."""
     kernel = params["kernel"][:, 0, 0]
@@ -76,7 +38,7 @@ def gdn(params, x, d=2, gate_type="channel", act=t.silu, clamp=True, norm=True, 
     height, width = x.shape[2:4]
     m = t.depthwise(params["qkv_dw"], x) if "qkv_dw" in params else x
     if params["qkv_proj"]["kernel"].ndim == 4:
-        m = convolved(params["qkv_proj"], m)
+        m = t.convolved(params["qkv_proj"], m)
     else:
         m = t.dense(params["qkv_proj"], m)
     q, k, v = np.split(m, 3, -1)
@@ -89,21 +51,21 @@ def gdn(params, x, d=2, gate_type="channel", act=t.silu, clamp=True, norm=True, 
     def input_gate(name):
         if gate_type == "channel":
             return t.sigmoid(x @ params[name]["kernel"][0, 0] + params[name]["bias"])
-        return t.sigmoid(gate(params, name, ctx, gate_type, height, width))
+        return t.sigmoid(t.gate(params, name, ctx, gate_type, height, width))
 
     if any(name.startswith("B_k") for name in params):
         k, v = k * input_gate("B_k"), v * input_gate("B_v")
     out = act(t.dense(params["gate_proj"], x))
     columns = width // 2 + 1
-    alpha = t.bounded(gate(params, "alpha", ctx, gate_type, height, columns))
-    beta = t.sigmoid(gate(params, "beta", ctx, gate_type, height, columns))
+    alpha = t.bounded(t.gate(params, "alpha", ctx, gate_type, height, columns))
+    beta = t.sigmoid(t.gate(params, "beta", ctx, gate_type, height, columns))
     q, k, v = (t.spectrum(z) for z in (q, k, v))
     if norm:
-        q, k = frame_norm(q), frame_norm(k)
+        q, k = t.frame_norm(q), t.frame_norm(k)
     q, k, v = (z.reshape(*z.shape[:4], C // d, d) for z in (q, k, v))
     k = k / np.sqrt((abs(k) ** 2).sum(-1, keepdims=True) + 1e-6)
     kappa = t.transition(params["kernel"], height, width, squash=clamp)
-    o = delta_rule(alpha * kappa, beta, k, v, q, textbook).reshape(*q.shape[:4], C)
+    o = t.delta_rule(alpha * kappa, beta, k, v, q, textbook).reshape(*q.shape[:4], C)
     if "cross_freq_re" in params:
         o = cross(params["cross_freq_re"], o.real) + 1j * cross(params["cross_freq_im"], o.imag)
     y = t.space(o, width)

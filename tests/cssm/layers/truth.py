@@ -114,3 +114,41 @@ def matrix_scan(a, u):
         h = (a[:, t] * h[..., None, :]).sum(-1) + u[:, t]
         states.append(h)
     return np.stack(states, 1)
+
+
+def convolved(params, x):
+    """'SAME', (..., H, W, C) by an odd kernel (s, s, C, C')."""
+    kernel = params["kernel"]
+    size = len(kernel)
+    sides = (size // 2, size // 2)
+    height, width = x.shape[-3:-1]
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 3) + [sides, sides, (0, 0)])
+    taps = np.ndindex(size, size)
+    return params["bias"] + sum(padded[..., i : i + height, j : j + width, :] @ kernel[i, j] for i, j in taps)
+
+
+def frame_norm(z):
+    return z / np.sqrt((abs(z) ** 2).sum((2, 3), keepdims=True) + 1e-6)
+
+
+def delta_rule(decay, beta, k, v, q, textbook):
+    """Step by step, bin by bin: s <- M s + beta v_r conj(k) for each row s of S; spectra (B, T, H, F, n, d)."""
+    o = np.zeros_like(v)
+    decay, beta = (np.broadcast_to(gate, v.shape[:-1]) for gate in (decay, beta))
+    for at in np.ndindex(*v.shape[:1], *v.shape[2:-1]):
+        S = np.zeros((v.shape[-1],) * 2, complex)
+        for step in range(v.shape[1]):
+            i = (at[0], step, *at[1:])
+            M = decay[i] * (np.eye(len(S)) - beta[i] * np.outer(k[i], k[i].conj()))
+            S = S @ (M if textbook else M.T) + beta[i] * np.outer(v[i], k[i].conj())
+            o[i] = S @ q[i]
+    return o
+
+
+def gate(params, name, ctx, gate_type, rows, columns):
+    """(B, T, rows, columns, 1) or (B, T, 1, 1, heads or 1)"""
+    if gate_type == "factored":
+        return np.add(*factors(params, name, ctx))
+    if gate_type == "dense":
+        return dense_gate(params[name], ctx, (rows, columns))
+    return dense(params[name], ctx)[:, :, None, None]
