@@ -29,7 +29,7 @@ POOLS: dict[str, Callable[..., Array]] = {
 MIXER_FIELDS = {
     "gated": ("dense_mixing", "concat_xy", "gate_activation", "gate_rank"),
     "hgru_bi": ("gate_activation", "readout_state", "pre_output_act", "gate_rank", "dense_mixing"),
-    "transformer": ("readout_state", "pre_output_act", "gate_activation", "gate_rank", "dense_mixing"),
+    "transformer": ("pre_output_act", "gate_activation", "gate_rank", "dense_mixing"),
 }
 _CHOICES = {
     "stem_mode": ("patch", "conv"),
