@@ -22,7 +22,7 @@ class Lanes(NamedTuple):
     """Which recurrence is asked for, and how its operands are to be read.
 
     Attributes:
-      op: "gated", "matrix", "delta" or "goom".
+      op: "gated", "matrix", "delta", "goom" or "coupled".
       rank: how many dimensions are of lanes; those that follow are components.
       sizes: of the components: (states, 1), (k, 1) or (d_k, d_v).
       row_axis: a dimension of lanes that counts components instead, or -1.
@@ -37,7 +37,7 @@ class Lanes(NamedTuple):
 
 
 # In the order of LaneOp in csrc/cpu/lane_kernels.h.
-_OPS = ("gated", "matrix", "delta", "goom")
+_OPS = ("gated", "matrix", "delta", "goom", "coupled")
 
 
 def forward(lanes: Lanes, operands: Sequence[Operand], results: Any, *, axis: int, reverse: bool) -> list[Array]:

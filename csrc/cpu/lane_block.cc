@@ -1,3 +1,4 @@
+#include "cpu/coupled_scan_block.h"
 #include "cpu/delta_scan_block.h"
 #include "cpu/gated_scan_block.h"
 #include "cpu/goom_scan_block.h"
@@ -36,6 +37,8 @@ const LaneKernels& lane_kernels() {
           {step<DeltaScan, float, false>(), step<DeltaScan, double, false>(), step<DeltaScan, float, true>(),
            step<DeltaScan, double, true>()},
           {LaneStep{}, LaneStep{}, goom<float>(), goom<double>()},
+          {step<CoupledScan, float, false>(), step<CoupledScan, double, false>(), step<CoupledScan, float, true>(),
+           step<CoupledScan, double, true>()},
       },
       {{{LaneCopy<float, float, false, false>::gather, LaneCopy<float, float, false, true>::gather},
         {LaneCopy<double, double, false, false>::gather, LaneCopy<double, double, false, true>::gather},

@@ -7,8 +7,8 @@
 namespace cssm {
 
 // The operations, in the order of their kernels.
-enum class LaneOp : int { kGated, kMatrix, kDelta, kGoom };
-inline constexpr int kNumLaneOps = 4;
+enum class LaneOp : int { kGated, kMatrix, kDelta, kGoom, kCoupled };
+inline constexpr int kNumLaneOps = 5;
 inline constexpr int kMaxLaneInputs = 5;
 
 // An operand, or a result, of a block: rows of lanes in the computed type, (re, im) in planes. Strides are in scalars,

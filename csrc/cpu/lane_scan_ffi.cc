@@ -12,8 +12,8 @@ namespace {
 constexpr int kMostArguments = kMaxLaneInputs + 4;
 
 // By LaneOp: how many inputs there are, and which has the dtype of the result.
-constexpr int kInputCount[kNumLaneOps] = {4, 2, 5, 2};
-constexpr int kMainInput[kNumLaneOps] = {2, 1, 3, 1};
+constexpr int kInputCount[kNumLaneOps] = {4, 2, 5, 2, 5};
+constexpr int kMainInput[kNumLaneOps] = {2, 1, 3, 1, 2};
 
 struct Call {
   int64_t op, option, axis, lane_rank, row_axis, size0, size1;

@@ -55,6 +55,12 @@ inline Value<C, kComplex> multiply_add(Value<C, kComplex> a, Value<C, kComplex> 
   }
 }
 template <class C, bool kComplex>
+inline Value<C, kComplex> scaled(typename Value<C, kComplex>::V factor, Value<C, kComplex> a) {
+  a.re *= factor;
+  if constexpr (kComplex) a.im *= factor;
+  return a;
+}
+template <class C, bool kComplex>
 inline Value<C, kComplex> conj(Value<C, kComplex> a) {
   if constexpr (kComplex) {
     return {a.re, -a.im};
@@ -97,6 +103,16 @@ struct LaneAccess {
     if (!tile.data) return;
     const int64_t to = at(tile, t, row, column);
     write(tile.data, to, tile.adds ? read(tile.data, to) + value : value);
+  }
+
+  // Of an operand that is real beside complex ones: nothing else of its tile is read, or need be written.
+  V read_real(const LaneTile& tile, int64_t t, int64_t row, int64_t column) const {
+    return load<C, kLanes<C>>(static_cast<const C*>(tile.data) + at(tile, t, row, column) + lane);
+  }
+  void put_real(const LaneTile& tile, int64_t t, int64_t row, int64_t column, V value) const {
+    if (!tile.data) return;
+    C* const to = static_cast<C*>(tile.data) + at(tile, t, row, column) + lane;
+    store<C, kLanes<C>>(to, tile.adds ? load<C, kLanes<C>>(to) + value : value);
   }
 
   Number state(int64_t t, int64_t component) const { return read(s.state, t * s.state_step + component * s.state_row); }

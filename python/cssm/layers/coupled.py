@@ -15,7 +15,7 @@ from cssm.layers.base import State
 from cssm.layers.frequency_gated import FrequencyGatedMixer, Gate
 from cssm.nn.spectra import to_space, to_spectrum
 from cssm.nn.states import StateDense
-from cssm_kernels import matrix_scan
+from cssm_kernels.coupled_scan import coupled_scan
 
 PRE_OUTPUT_ACTS: dict[str, Callable[[Array], Array]] = {
     "none": lambda y: y,
@@ -25,17 +25,26 @@ PRE_OUTPUT_ACTS: dict[str, Callable[[Array], Array]] = {
 
 
 class System(NamedTuple):
-    """s_t = (gates_t * kernels) s_{t-1} + inputs_t * u_hat_t, componentwise products, of k states a channel."""
+    """s_t = (gates_t o kernels) s_{t-1} + inputs_t o u_hat_t, y_t = outputs_t o s_t, o entrywise, of k states a channel."""
 
     gates: Array  # (B, T, H, F, 1, k, k), real
     kernels: Array  # (H, F, C, k, k), complex
     inputs: Array | None = None  # (B, T, H, F, 1, k), real; None: 1
+    outputs: Array | None = None  # likewise
 
     def run(self, u_hat: Array, before: Array | None, implementation: str | None) -> tuple[Array, Array]:
-        """(s (B, T, H, F, C, k), the last of it) for u_hat (B, T, H, F, C, k)."""
-        u_hat = u_hat if self.inputs is None else self.inputs * u_hat
-        transition = self.gates * self.kernels
-        return matrix_scan(transition, u_hat, before, axis=1, return_final=True, implementation=implementation)
+        """(y (B, T, H, F, C, k), the last s) for u_hat (B, T, H, F, C, k)."""
+        return coupled_scan(
+            self.gates,
+            self.kernels,
+            u_hat,
+            self.inputs,
+            self.outputs,
+            before,
+            axis=1,
+            return_final=True,
+            implementation=implementation,
+        )
 
 
 def square(rows: Sequence[Sequence[Array]]) -> Array:
@@ -60,7 +69,7 @@ class CoupledMixer(FrequencyGatedMixer):
     Fields, besides those of `FrequencyGatedMixer`:
       readout_state: the states read, letters in the order of the layer's; reading one leaves no output projection.
       pre_output_act: act; none, gelu or silu.
-      implementation: of `cssm_kernels.matrix_scan`.
+      implementation: of `cssm_kernels.coupled_scan`.
       gate_rank, dense_mixing: not read, as published.
     """
 
@@ -93,9 +102,13 @@ class CoupledMixer(FrequencyGatedMixer):
         """The recurrence, from its gates and the kernels' spectra, k_hat(name, squash=True) -> (H, F, C)."""
         raise NotImplementedError
 
+    def normalises(self) -> bool:
+        """Whether the states are `normalised` before they are gated and read."""
+        return False
+
     def normalised(self, states: Array) -> Array:
-        """What is read, of the states (B, T, H, F, C, k)."""
-        return states
+        """What is gated and read instead of the states (B, T, H, F, C, k)."""
+        raise NotImplementedError
 
     @nn.compact
     def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
@@ -109,17 +122,20 @@ class CoupledMixer(FrequencyGatedMixer):
         with jax.named_scope("gates"):
             gate = self.gates(self.context(x, turned, before["t"]), x)
             system = self.system(gate, lambda name, **how: self.k_hat(name, x, **how))
-            output = jax.nn.sigmoid(gate("C_gate"))[..., None]
+            outputs = jax.nn.sigmoid(gate("C_gate"))[..., None]
+            if not self.normalises():
+                system = system._replace(outputs=jnp.broadcast_to(outputs, (*outputs.shape[:-1], len(kept))))
         with jax.named_scope("recurrence"):
             u_hat = spectral_states(u, len(kept), self.implementation)
-            states, final = system.run(u_hat, before["s"], self.implementation)
+            y_hat, final = system.run(u_hat, before["s"], self.implementation)
         if last_only:
-            states, output = states[:, -1:], output[:, -1:]
+            y_hat, outputs = y_hat[:, -1:], outputs[:, -1:]
         with jax.named_scope("output"):
-            states = self.normalised(states)
+            if self.normalises():
+                y_hat = outputs * self.normalised(y_hat)
             if read != kept:
-                states = states[..., jnp.array([kept.index(state) for state in read])]
-            y_hat = (states * output).reshape(*states.shape[:4], -1)
+                y_hat = jnp.stack([y_hat[..., kept.index(state)] for state in read], axis=-1)
+            y_hat = y_hat.reshape(*y_hat.shape[:4], -1)
             y = PRE_OUTPUT_ACTS[self.pre_output_act](to_space(y_hat, x.shape[3], self.implementation).astype(x.dtype))
             if len(read) > 1:
                 y = self.dense(self.channels, "output_proj")(y)

@@ -28,7 +28,7 @@ class MultiplicativeTransformerCSSM(FrequencyGatedMixer):
 
     Fields, besides those of `FrequencyGatedMixer`:
       position_independent_gates: gates from the spatial mean of x, without frame numbers.
-      implementation: of `cssm_kernels.matrix_scan`.
+      implementation: of `cssm_kernels.coupled_scan`.
       use_goom, spectral_rho: not read.
 
     Parameters: kernel_q, kernel_k, kernel_v (C, K, K); qkv_proj (C, 3C); gates d_Q, d_K, d_V, d_K_to_Q, d_Q_to_K, d_Q_to_V,

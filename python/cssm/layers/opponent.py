@@ -28,7 +28,7 @@ class LinearOpponentCSSM(FrequencyGatedMixer):
     Fields, besides those of `FrequencyGatedMixer`:
       bounded: couplings mu (rho - alpha) and gamma (rho - delta), at least 0, instead of mu and gamma: no row of A then sums
         to more than rho = spectral_rho, and states stay bounded over any length. As published where false.
-      implementation: of `cssm_kernels.matrix_scan`.
+      implementation: of `cssm_kernels.coupled_scan`.
 
     Parameters: k_exc, k_inh (C, K, K); decay (C), 0.9; alpha_gate, delta_gate, mu_gate, gamma_gate, B_gate, C_gate (C, HF).
     """
@@ -44,15 +44,12 @@ class LinearOpponentCSSM(FrequencyGatedMixer):
         with jax.named_scope("gates"):
             gate = self.gates(spatial_mean(turned), x)
             system = self._system(lambda name: jax.nn.sigmoid(gate(name)), x)
-            output = jax.nn.sigmoid(gate("C_gate"))[..., None]
         with jax.named_scope("recurrence"):
             u_hat = to_spectrum(turned, self.implementation)
             u_hat = jnp.stack([u_hat, jnp.zeros_like(u_hat)], axis=-1)
             states, final = system.run(u_hat, before["s"], self.implementation)
-        if last_only:
-            states, output = states[:, -1:], output[:, -1:]
         with jax.named_scope("output"):
-            y = self.read(output * states, x)
+            y = self.read(states[:, -1:] if last_only else states, x)
         return y, {"t": jnp.asarray(before["t"] + x.shape[1]), "s": final}
 
     def read(self, states: Array, x: Array) -> Array:
@@ -62,7 +59,8 @@ class LinearOpponentCSSM(FrequencyGatedMixer):
     def _system(self, rate: Callable[[str], Array], x: Array) -> System:
         excite, inhibit = (self.k_hat(name, x, init=nn.initializers.normal(0.02)) for name in ("k_exc", "k_inh"))
         d = decay(self, x)
-        alpha, delta, to_x, to_y, b = (rate(f"{name}_gate") for name in ("alpha", "delta", "mu", "gamma", "B"))
+        names = ("alpha", "delta", "mu", "gamma", "B", "C")
+        alpha, delta, to_x, to_y, b, c = (rate(f"{name}_gate") for name in names)
         alpha, delta = d * alpha, d * delta
         if self.bounded:
             to_x, to_y = (g * jax.nn.relu(self.spectral_rho - kept) for g, kept in ((to_x, alpha), (to_y, delta)))
@@ -71,6 +69,7 @@ class LinearOpponentCSSM(FrequencyGatedMixer):
             gates=square([[alpha, to_x], [to_y, delta]]),
             kernels=square([[one, -inhibit], [excite, one]]),
             inputs=jnp.stack([b, jnp.zeros_like(b)], -1),
+            outputs=jnp.stack([c, c], -1),
         )
 
 

@@ -57,9 +57,10 @@ class TransformerCSSM(CoupledMixer):
     def states_read(self) -> str:
         return "qa" if self.no_k_state else self.readout_state
 
+    def normalises(self) -> bool:
+        return self.use_layernorm and not self.no_k_state
+
     def normalised(self, states: Array) -> Array:
-        if not self.use_layernorm or self.no_k_state:
-            return states
         scale, bias = (
             self.parameter(name, init, (self.channels, 1, 1, 3)).astype(states.real.dtype)[:, 0, 0]
             for name, init in (("ln_gamma", nn.initializers.ones), ("ln_beta", nn.initializers.zeros))
