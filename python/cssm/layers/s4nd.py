@@ -53,7 +53,8 @@ class S4NDCSSM(DeltaMixer, StochasticMixer):
         """(y, {}) of the frames x."""
         x = self.checked(x)[:, -1:] if last_only else self.checked(x)
         with jax.named_scope("kernels"):
-            gain = self._gain(x.shape[2], x.shape[3], spectral_dtype(x))
+            # Without the barrier XLA sums over the frames anew for each of the parameters that the gain comes of.
+            gain = jax.lax.optimization_barrier(self._gain(x.shape[2], x.shape[3], spectral_dtype(x)))
         with jax.named_scope("convolution"):
             y = to_space(gain * to_spectrum(x, self.implementation), x.shape[3], self.implementation).astype(x.dtype)
         y = nn.Dropout(self.dropout)(
