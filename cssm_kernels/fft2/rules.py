@@ -63,23 +63,22 @@ irfft2 = RecurrencePrimitive(
 )
 
 
-def weighted(spectrum: Array, width: int, power: int) -> Array:
-    """spectrum * w**power, in its own precision."""
-    weights = column_weights(width).astype(real_dtype(spectrum.dtype))
-    return spectrum * (weights if power == 1 else 1 / weights)
+def weighted(spectrum: Array, width: int, power: int, scale: float = 1.0) -> Array:
+    """spectrum * scale * w**power, in its own precision and one pass."""
+    return spectrum * (scale * column_weights(width) ** float(power)).astype(real_dtype(spectrum.dtype))
 
 
 def _rfft2_transpose(cotangents, operands, is_linear, **params):
     (ct,), (x,) = cotangents, operands
     height, width = x.aval.shape[-3:-1]
-    (out,) = irfft2(weighted(jnp.conj(ct), width, -1), width=width, **params)
-    return [(out * (height * width)).astype(x.aval.dtype)]
+    (out,) = irfft2(weighted(jnp.conj(ct), width, -1, height * width), width=width, **params)
+    return [out.astype(x.aval.dtype)]
 
 
 def _irfft2_transpose(cotangents, operands, is_linear, *, width, **params):
     (ct,) = cotangents
     (out,) = rfft2(ct, **params)
-    return [jnp.conj(weighted(out, width, 1) / (ct.shape[-3] * width))]
+    return [jnp.conj(weighted(out, width, 1, 1 / (ct.shape[-3] * width)))]
 
 
 def _linear_jvp(primitive):

@@ -8,6 +8,8 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.nn.products import matrix_product
+
 
 class StateDense(nn.Module):
     """The layer Dense(C -> n C) whose outputs are n blocks of C, one a state, with the n states of a channel side by side.
@@ -32,4 +34,4 @@ class StateDense(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (n * channels,), self.param_dtype)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         kernel = kernel.reshape(channels, n, channels).swapaxes(1, 2).reshape(channels, n * channels)
-        return x @ kernel + bias.reshape(n, channels).T.reshape(-1)
+        return matrix_product(x, kernel) + bias.reshape(n, channels).T.reshape(-1)
