@@ -7,7 +7,7 @@ from typing import Any
 from cssm_kernels import _native, _triton
 
 # Implementations that are plain JAX and need no native library.
-PORTABLE = ("xla", "sequential")
+PORTABLE = ("xla", "sequential", "chunked")
 
 
 def check_implementation(implementation: Any, available: tuple[str, ...]) -> None:

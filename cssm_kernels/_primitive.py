@@ -83,7 +83,7 @@ class RecurrencePrimitive:
 
     def __call__(self, *operands: Array | None, **params: Any) -> list[Array]:
         present = tuple(operand is not None for operand in operands)
-        flat = _same_varying_axes([operand for operand in operands if operand is not None])
+        flat = same_varying_axes([operand for operand in operands if operand is not None])
         return self.primitive.bind(*flat, present=present, **params)
 
     def def_jvp(self, rule: Callable[..., tuple[list[Any], list[Any]]]) -> None:
@@ -207,7 +207,7 @@ def _jitted(primitive, params):
     return jax.jit(functools.partial(primitive.bind, **dict(params)))
 
 
-def _same_varying_axes(arrays: list[Array]) -> list[Array]:
+def same_varying_axes(arrays: list[Array]) -> list[Array]:
     """Under shard_map, every operand varies over the same mesh axes; the transpose sums a replicated operand's gradient."""
     varying = [_varying_axes(jax.typeof(x)) for x in arrays]
     every = frozenset().union(*varying)

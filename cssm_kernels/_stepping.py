@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from cssm_kernels._primitive import same_varying_axes
+
 
 def over_time(
     step: Callable[..., tuple[Array, Array]],
@@ -27,6 +29,9 @@ def over_time(
     `state` is the first one, in aligned form; inside `step` nothing has a time axis. An operand that is constant in time is
     not repeated, and one that is absent stays None.
     """
+    # A state that begins as zeros varies over no mesh axes, and under shard_map would not be of the type of the next one.
+    alike = iter(same_varying_axes([state, *(x for x in operands if x is not None)]))
+    state, operands = next(alike), [None if x is None else next(alike) for x in operands]
     varying = [x is not None and x.shape[axis] != 1 for x in operands]
     constant = [None if x is None or varies else jnp.squeeze(x, axis) for x, varies in zip(operands, varying)]
     inputs = [jnp.moveaxis(x, axis, 0) for x, varies in zip(operands, varying) if x is not None and varies]

@@ -30,6 +30,11 @@ def gate(random: np.random.Generator, shape: Shape) -> np.ndarray:
     return 0.1 + 0.8 * random.random(shape, np.float32)
 
 
+def decay(random: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Real, in (0.9, 1)."""
+    return 0.9 + 0.1 * random.random(shape, np.float32)
+
+
 def transition(random: np.random.Generator, shape: Shape) -> np.ndarray:
     """Complex, of modulus 0.5 to 0.95."""
     modulus = 0.5 + 0.45 * random.random(shape, np.float32)
@@ -41,6 +46,11 @@ def small_matrix(random: np.random.Generator, shape: Shape) -> np.ndarray:
     return normal(random, shape) * np.float32(0.4 / shape[-1])
 
 
+def real(of: Make) -> Make:
+    """The real part of what `of` makes."""
+    return lambda random, shape: np.ascontiguousarray(of(random, shape).real)
+
+
 def logarithm(of: Make) -> Make:
     """The complex logarithm of what `of` makes."""
     return lambda random, shape: np.log(of(random, shape)).astype(np.complex64)
@@ -48,7 +58,16 @@ def logarithm(of: Make) -> Make:
 
 def key(random: np.random.Generator, shape: Shape) -> np.ndarray:
     """Of length one."""
-    k = normal(random, shape)
+    return of_length_one(normal(random, shape))
+
+
+def real_key(random: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Of length one."""
+    return of_length_one(normal(random, shape).real)
+
+
+def of_length_one(k: np.ndarray) -> np.ndarray:
+    """Each vector, over its length."""
     return k / np.linalg.norm(k, axis=-1, keepdims=True)
 
 
@@ -63,6 +82,7 @@ class LaneCase:
       lanes: the axis along which results are checked by a sample; no operand is broadcast along it.
       gradient: forward and the gradients of every operand; otherwise forward only.
       others: contenders more, with their options.
+      left_out: contenders that would take too long.
       logarithms: results are compared as numbers.
     """
 
@@ -72,6 +92,7 @@ class LaneCase:
     lanes: int
     gradient: bool
     others: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    left_out: tuple[str, ...] = ()
     logarithms: bool = False
 
     @property
@@ -79,23 +100,24 @@ class LaneCase:
         """Operands and result; with the gradient those again and a gradient for each operand."""
         random = np.random.default_rng(0)
         operands = sum(int(np.prod(shape)) * make(random, (1,) * len(shape)).itemsize for make, shape in self.of)
-        result = int(np.prod(self.result_shape)) * np.dtype(np.complex64).itemsize
+        result = int(np.prod(self.result.shape)) * self.result.dtype.itemsize
         return operands + result + (2 * operands + result if self.gradient else 0)
 
     @property
-    def result_shape(self) -> Shape:
-        """That of y."""
+    def result(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of y."""
         types = [
             jax.ShapeDtypeStruct(shape, make(np.random.default_rng(0), (1,) * len(shape)).dtype)
             for make, shape in self.of
         ]
-        return jax.eval_shape(lambda *operands: self.operation(*operands, implementation="sequential"), *types).shape
+        return jax.eval_shape(lambda *operands: self.operation(*operands, implementation="sequential"), *types)
 
     @property
     def contenders(self) -> Mapping[str, Mapping[str, Any]]:
         """Names, and the options of each."""
         named = {"native": None, "xla": "xla", "sequential": "sequential"}
-        return {name: {"implementation": value} for name, value in named.items()} | dict(self.others)
+        usual = {name: {"implementation": value} for name, value in named.items() if name not in self.left_out}
+        return usual | dict(self.others)
 
     @property
     def triad(self) -> bool:
@@ -105,7 +127,8 @@ class LaneCase:
     def operands(self) -> tuple[Any, ...]:
         """The operands, and a cotangent."""
         random = np.random.default_rng(0)
-        return tuple(jnp.asarray(make(random, shape)) for make, shape in (*self.of, (normal, self.result_shape)))
+        cotangent = normal if np.issubdtype(self.result.dtype, np.complexfloating) else real(normal)
+        return tuple(jnp.asarray(make(random, shape)) for make, shape in (*self.of, (cotangent, self.result.shape)))
 
     def function(self, contender: str) -> Callable[..., Any]:
         """(*operands, ct) -> y, or (y, *gradients) for the cotangent ct."""
@@ -126,7 +149,7 @@ class LaneCase:
 
     def error(self, got: Any, operands: tuple[Any, ...]) -> float:
         """Largest relative error against double precision, over evenly spread lanes."""
-        chosen = np.linspace(0, self.result_shape[self.lanes] - 1, CHECKED_LANES, dtype=int)
+        chosen = np.linspace(0, self.result.shape[self.lanes] - 1, CHECKED_LANES, dtype=int)
 
         def sample(value: Any) -> np.ndarray:
             return np.take(np.asarray(value), np.unique(chosen), axis=self.lanes)
@@ -143,6 +166,12 @@ class LaneCase:
 
 PUBLISHED = (("published", MappingProxyType({"compat": True})),)
 """The scan of the published code on logarithms."""
+
+CHUNKED = (("chunked", MappingProxyType({"implementation": "chunked"})),)
+"""Matrix products over many steps at a time."""
+
+CPU = (("cpu", MappingProxyType({"implementation": "cpu"})),)
+"""The native kernel where None takes another."""
 
 
 def _cases(gradient: bool) -> tuple[LaneCase, ...]:
@@ -187,6 +216,25 @@ def _cases(gradient: bool) -> tuple[LaneCase, ...]:
             gradient=gradient,
         )
     )
+    # Tokens: as of gdn_seq, with gates constant in time, and with few large heads, which None leaves to "chunked".
+    for T, heads, d, gate_steps, others in ((32768, 16, 2, 1, CHUNKED), (4096, 4, 64, 4096, CPU)):
+        cases.append(
+            LaneCase(
+                f"delta{d}-tokens-1x{T}x{heads}-{kind}",
+                lambda a, beta, k, v, q, **options: delta_scan(a, beta, k, v, q, axis=1, **options),
+                (
+                    (decay, (1, gate_steps, heads)),
+                    (gate, (1, gate_steps, heads)),
+                    (real_key, (1, T, heads, d)),
+                    (real(normal), (1, T, heads, d)),
+                    (real(normal), (1, T, heads, d)),
+                ),
+                lanes=2,
+                gradient=gradient,
+                others=others,
+                left_out=("xla",) if d == 64 else (),
+            )
+        )
     for T in (64, 256):
         cases.append(
             LaneCase(

@@ -25,11 +25,12 @@ from cssm_kernels._layout import (
     state_shape,
     with_lanes,
 )
-from cssm_kernels.delta_scan import reference, rules
+from cssm_kernels.delta_scan import chunked, reference, rules
 from cssm_kernels.split_complex import Gate, SplitComplex, joined
 
-IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
+IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential", "chunked")
 WRITE_KEYS = ("conj", "plain")
+_PLAIN = {"xla": reference.associative, "sequential": reference.sequential, "chunked": chunked.scan}
 
 
 @overload
@@ -146,7 +147,10 @@ def delta_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of the lanes' rank, broadcast to them.
       return_final: also return the last S, which as `h0` of a further call carries the sequence on.
       implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA, at most 4 components), "xla"
-        (`lax.associative_scan` of transitions, as published), "sequential" (`lax.scan`). A named one runs or raises.
+        (`lax.associative_scan` of transitions, as published), "sequential" (`lax.scan`), "chunked" (products of
+        matrices over 64 steps at a time, for few lanes of many components). A named one runs or raises. None is "chunked"
+        for real vectors in at most 4 lanes, from 256 steps and d_k d_v = 1024 on, without reset. By chunks a NaN or Inf
+        reaches all of its 64 steps, resets notwithstanding.
 
     Returns:
       o, (..., d_v) on the lanes that all broadcast to, in v's dtype, a SplitComplex where v is one; with `return_final` the
@@ -193,7 +197,6 @@ def _compute(*operands, axis, implementation, **params):
         o = jnp.zeros((*shape, v.shape[-1]), v.dtype)
         state = (*state_shape(shape, axis), v.shape[-1], k.shape[-1])
         return o, initial_state(h0, state, state_dtype(v.dtype))
-    if implementation in ("xla", "sequential"):
-        run = reference.associative if implementation == "xla" else reference.sequential
-        return run(*operands, axis=axis, **params)
+    if implementation in _PLAIN:
+        return _PLAIN[implementation](*operands, axis=axis, **params)
     return rules.scan(*operands, axis=axis, **params, implementation=implementation)
