@@ -8,16 +8,17 @@ import jax
 import numpy as np
 import pytest
 from cssm import MIXERS
+from cssm.nn.position import apply_rotary
 
-from tests.cssm.checks import check_streaming, check_truth, initial, shapes
+from tests.cssm.checks import apply, assert_close, check_streaming, check_truth, initial, random_variables, shapes
 from tests.cssm.layers import truth as t
 
 C = 3
 
 
-def low_rank(params, x):
+def low_rank(params, x, seen=None):
     height, width = x.shape[2:4]
-    ctx = t.context(x, timed=False)
+    ctx = t.context(x if seen is None else seen, timed=False)
     delta, b, c = (t.dense_gate(params[f"{name}_gate"], ctx, (height, width // 2 + 1)) for name in ("delta", "B", "C"))
     delta = t.softplus(delta)
     a = np.exp(-delta) * t.transition(params["kernel"], height, width)
@@ -70,9 +71,17 @@ def test_values_and_gradients(fields, formula, rng):
     check_truth(layer(**fields), formula, rng.normal(size=(2, 3, 4, 5, C)))
 
 
+def test_position_independent_gates_see_what_is_not_rotated(rng):
+    turned = layer(mixing_rank=2, rope_mode="temporal", position_independent_gates=True).clone(channels=4)
+    x = rng.normal(size=(1, 3, 4, 5, 4)).astype(np.float32)
+    variables = random_variables(turned, x)
+    expected = low_rank(variables["params"], np.asarray(apply_rotary(x, "temporal")), seen=x)
+    assert_close(apply(turned, variables, x), expected)
+
+
 @pytest.mark.parametrize("fields", [{"mixing_rank": 2}, {"block_size": 2}], ids=["low rank", "blocks"])
 def test_streaming(fields, rng):
-    turned = layer(**fields, rope_mode="temporal", position_independent_gates=True).clone(channels=4)
+    turned = layer(**fields, rope_mode="temporal").clone(channels=4)
     check_streaming(turned, rng.normal(size=(2, 4, 4, 5, 4)).astype(np.float32))
 
 
