@@ -75,7 +75,8 @@ class RecurrentBlock(nn.Module):
         gate, v = jnp.split(nn.Dense(2 * features, **dtypes, name="in_proj")(x), 2, axis=-1)
         memory = None
         if self.conv_size:
-            v, memory = CausalConv(self.conv_size, **dtypes, name="conv")(v, before["v"])
+            conv = CausalConv(self.conv_size, **dtypes, implementation=self.implementation, name="conv")
+            v, memory = conv(v, before["v"])
         opening = jax.nn.sigmoid(nn.Dense(features, **dtypes, name="recurrence_gate")(v))
         inlet = jax.nn.sigmoid(nn.Dense(features, **dtypes, name="input_gate")(v))
         wide = jnp.promote_types(v.dtype, jnp.float32)

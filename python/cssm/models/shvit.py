@@ -19,6 +19,7 @@ from cssm.layers.registry import mixer_class
 from cssm.nn.blocks import MLP, DepthwiseMap, DropPath, drop_rates
 from cssm.nn.conv_bn import ConvBN
 from cssm.nn.depthwise import DepthwiseConv
+from cssm.nn.pooling import POOLS, pool
 
 SIZES = {
     "s1": ((64, 128, 256, 384), (1, 2, 2, 1)),
@@ -47,7 +48,7 @@ _CHOICES = {
     "cssm_type": tuple(MIXER_FIELDS),
     "block_norm": tuple(BLOCK_NORMS),
     "output_act": tuple(_ACTS),
-    "head_pool": ("max", "mean"),
+    "head_pool": POOLS,
 }
 LAST_STEP_PRIOR = 4.0
 
@@ -289,8 +290,7 @@ class CSSMSHViT(nn.Module):
         )
 
     def _head(self, x: Array, training: bool, dtypes: Mapping[str, Any]) -> Array | tuple[Array, Array]:
-        pool = jnp.max if self.head_pool == "max" else jnp.mean
-        x = pool(x, axis=tuple(range(1, x.ndim - 1)))
+        x = pool(x, self.head_pool, range(1, x.ndim - 1))
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         self.sow("intermediates", "pooled_features", x)
         features = x

@@ -14,6 +14,7 @@ from jax import Array
 from cssm.layers.registry import make_mixer
 from cssm.nn.activations import activation
 from cssm.nn.norms import NORM_TYPES, normalise
+from cssm.nn.pooling import POOLS, pool
 from cssm.nn.position import ROTARY_MODES, apply_rotary, resample_table, sinusoidal_table
 from cssm.nn.stems import stem
 
@@ -23,7 +24,7 @@ _CHOICES = {
     "stem_norm": (*NORM_TYPES, ""),
     "body_norm": (*NORM_TYPES, ""),
     "frame_readout": ("last", "all"),
-    "pool_type": ("mean", "max"),
+    "pool_type": POOLS,
     "readout_norm": ("pre", "post"),
 }
 
@@ -264,7 +265,6 @@ class SimpleCSSM(nn.Module):
         else:
             x = normalise(act(x), self.norm_type, training=training, name="norm_pre")
         if not return_spatial:
-            pool = jnp.mean if self.pool_type == "mean" else jnp.max
-            x = pool(x, axis=tuple(range(1, x.ndim - 1)))
+            x = pool(x, self.pool_type, range(1, x.ndim - 1))
             x = normalise(x, self.norm_type, training=training, name="norm_post")
         return nn.Dense(self.num_classes, name="head")(x)

@@ -17,14 +17,10 @@ from cssm.layers.registry import mixer_class
 from cssm.models.video import checked_video
 from cssm.nn.blocks import MLP, DropPath, drop_rates
 from cssm.nn.patches import Patches
+from cssm.nn.pooling import POOLS, pool
 
 SIZES = {"tiny": 192, "small": 384, "base": 768}
 OUTPUT_ACTS: dict[str, Callable[[Array], Array]] = {"none": lambda x: x, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
-POOLS: dict[str, Callable[..., Array]] = {
-    "mean": jnp.mean,
-    "max": jnp.max,
-    "logsumexp": jax.scipy.special.logsumexp,
-}
 # Of the fields below, those that each mixer receives.
 MIXER_FIELDS = {
     "gated": ("dense_mixing", "concat_xy", "gate_activation", "gate_rank"),
@@ -36,7 +32,7 @@ _CHOICES = {
     "stem_norm": ("layer", "batch"),
     "output_act": tuple(OUTPUT_ACTS),
     "readout_act": tuple(OUTPUT_ACTS),
-    "pooling_mode": tuple(POOLS),
+    "pooling_mode": (*POOLS, "logsumexp"),
 }
 
 
@@ -189,7 +185,11 @@ class CSSMViT(nn.Module):
             x = block(x, deterministic=not training)
         x = nn.LayerNorm(**dtypes, name="norm")(OUTPUT_ACTS[self.readout_act](x if return_spatial else x[:, -1:]))
         logits = nn.Dense(self.num_classes, **dtypes, name="head")(x)
-        pooled = POOLS[self.pooling_mode](logits[:, -1], axis=(1, 2))
+        last, space = logits[:, -1], (1, 2)
+        if self.pooling_mode == "logsumexp":
+            pooled = jax.scipy.special.logsumexp(last, axis=space)
+        else:
+            pooled = pool(last, self.pooling_mode, space)
         return (pooled, logits) if return_spatial else pooled
 
     def _key(self) -> str:
