@@ -1,0 +1,175 @@
+"""`python -m benchmarks.layers`: every mixing layer on our operations against its plain XLA form, forward and backward.
+
+At (B, T, H, W, C) the same parameters and input go through `implementation=None` and "xla"; results and gradients are compared
+before anything is timed, and calls are interleaved. Writes a CSV and, between its marks, the table of docs/layers.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from cssm import MIXERS
+
+import cssm_kernels
+from benchmarks.documents import write_csv
+from benchmarks.timing import Task, interleave
+
+SHAPE = (4, 32, 32, 32, 32)
+FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "gated": {"gate_type": "factored"},
+    "gdn": {"gate_type": "factored", "delta_key_dim": 4},
+    "gdn_int": {"gate_type": "factored"},
+    "gdn_int_elem": {"gate_type": "factored"},
+    "gdn_int_qk": {"gate_type": "factored"},
+}
+"""Beside kernel_size=11: the published settings, where they are not the defaults."""
+TOLERANCE = 2e-4
+COLUMNS = (
+    "key", "class", "parameters", "streams", "ms", "ms_best", "xla_ms", "ratio", "ratio_best", "temp_mb", "xla_temp_mb",
+    "rel_err", "note",
+)  # fmt: skip
+START, END = "<!-- layers: python -m benchmarks.layers -->", "<!-- /layers -->"
+DOCUMENT = Path("docs/layers.md")
+SECONDS = 6.0
+
+
+def forward_and_backward(layer: Any) -> Callable[..., Any]:
+    """(variables, x, ct) -> (y, its pullback at ct)"""
+
+    def run(variables: Any, x: jax.Array, ct: jax.Array) -> Any:
+        y, pull_back = jax.vjp(layer.apply, variables, x)
+        return y, pull_back(ct)
+
+    return run
+
+
+def perturbed(variables: Any) -> Any:
+    """Every leaf plus N(0.1): zeros and small initial scales hide nothing."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape).astype(leaf.dtype), variables)
+
+
+def worst_difference(got: Any, want: Any) -> float:
+    """Largest difference of a leaf, over the largest magnitude in that leaf."""
+    pairs = zip(jax.tree.leaves(got), jax.tree.leaves(want))
+    scale = max(float(np.abs(w).max()) for w in jax.tree.leaves(want))
+    return max(float(np.abs(np.asarray(g) - w).max() / max(np.abs(w).max(), 1e-4 * scale)) for g, w in pairs)
+
+
+def measure(key: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """One row of the table."""
+    cls = MIXERS[key]
+    layer = cls(channels=shape[-1], kernel_size=11, **FIELDS.get(key, {}))
+    rng = np.random.default_rng(1)
+    x, ct = (jnp.asarray(rng.standard_normal(shape, np.float32)) for _ in range(2))
+    variables = perturbed(jax.jit(layer.init)(jax.random.key(0), x))
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan) | {
+        "key": key,
+        "class": cls.__name__,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        "streams": not cls.not_streaming,
+        "note": "",
+    }
+    forms = {"ours": layer}
+    if hasattr(layer, "implementation"):
+        forms["xla"] = layer.clone(implementation="xla")
+    programs = {
+        name: jax.jit(forward_and_backward(form)).lower(variables, x, ct).compile() for name, form in forms.items()
+    }
+    temp = {name: program.memory_analysis().temp_size_in_bytes / 1e6 for name, program in programs.items()}
+    row |= {"temp_mb": temp["ours"], "xla_temp_mb": temp.get("xla", math.nan)}
+    took, results = {}, {}
+    for name, program in programs.items():
+        start = time.perf_counter()
+        results[name] = jax.block_until_ready(program(variables, x, ct))
+        took[name] = time.perf_counter() - start
+    if "xla" in results:
+        row["rel_err"] = worst_difference(results["ours"], results["xla"])
+    else:
+        row["note"] = "no operation of ours"
+    results.clear()
+    if row["rel_err"] > TOLERANCE:
+        return row | {"note": f"off by {row['rel_err']:.0e}: not timed"}
+    repeats = max(3, min(25, int(SECONDS / sum(took.values()))))
+    tasks = {
+        name: Task(lambda program=program: jax.block_until_ready(program(variables, x, ct)), repeats, settle=True)  # type: ignore[misc]
+        for name, program in programs.items()
+    }
+    timings = interleave(tasks)
+    ours = timings["ours"]
+    row |= {"ms": ours.median * 1e3, "ms_best": ours.best * 1e3}
+    if "xla" in timings:
+        xla = timings["xla"]
+        row |= {"xla_ms": xla.median * 1e3, "ratio": xla.median / ours.median, "ratio_best": xla.best / ours.best}
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    heading = (
+        "key",
+        "class",
+        "parameters",
+        "frame by frame",
+        "ms",
+        "XLA / ours (shortest calls)",
+        "temp MB, ours / XLA",
+    )
+    lines = ["| " + " | ".join(heading) + " |", "|---|---|---:|---|---:|---:|---:|"]
+    for row in rows:
+        ratio = f"{row['ratio']:.1f} ({row['ratio_best']:.1f})" if math.isfinite(row["ratio"]) else row["note"]
+        temp = f"{row['temp_mb']:.3g}" + (f" / {row['xla_temp_mb']:.3g}" if math.isfinite(row["xla_temp_mb"]) else "")
+        ms = f"{row['ms']:.0f}" if math.isfinite(row["ms"]) else ""
+        cells = (
+            f"`{row['key']}`",
+            row["class"],
+            f"{row['parameters']:,}",
+            "yes" if row["streams"] else "no",
+            ms,
+            ratio,
+            temp,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point: 1 if a layer disagrees with its XLA form."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.layers", description=__doc__)
+    parser.add_argument(
+        "--only", default="", metavar="KEYS", help="keys, by commas (all, and then the document is written)"
+    )
+    parser.add_argument("--shape", default=",".join(map(str, SHAPE)), metavar="B,T,H,W,C")
+    parser.add_argument("--out", type=Path, default=Path("results/layers.csv"))
+    parser.add_argument("--no-document", action="store_true", help="leave docs/layers.md as it is")
+    arguments = parser.parse_args(argv)
+    shape = tuple(map(int, arguments.shape.split(",")))
+    cssm_kernels.tune_host_allocator()
+    keys = arguments.only.split(",") if arguments.only else list(MIXERS)
+    rows = []
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for key in keys:
+        rows.append(measure(key, shape))
+        write_csv(arguments.out, COLUMNS, rows)
+        print(table(rows[-1:]).splitlines()[-1], rows[-1]["note"], flush=True)
+        jax.clear_caches()
+        gc.collect()
+    if not arguments.only and not arguments.no_document:
+        text = DOCUMENT.read_text()
+        before, after = text.split(START)[0], text.split(END)[1]
+        DOCUMENT.write_text(f"{before}{START}\n{table(rows)}\n{END}{after}")
+    return int(any("off by" in row["note"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
