@@ -125,7 +125,6 @@ WRAPPER_FIELDS: dict[str, tuple[str, ...]] = {
     "direct_conv_assoc": _SHORT_CONV,
     "direct_conv_seq": _SHORT_CONV,
     "direct_conv_parallel": _SHORT_CONV,
-    # Known keys without a layer yet.
     "gated": _GATED,
     "no_fft": _GATED,
     "hgru_bi": (),
@@ -176,12 +175,10 @@ def mixer_class(key: str) -> type[Mixer]:
     """The layer called `key`.
 
     Raises:
-      ValueError: no mixer has that key (the message lists the keys), or one has it but is not built yet.
+      ValueError: no mixer has that key; the message lists the keys.
     """
     if key in MIXERS:
         return MIXERS[key]
-    if key in WRAPPER_FIELDS:
-        raise ValueError(f"cssm_type: {key!r} is known but not built yet; built are {', '.join(MIXERS)}")
     raise ValueError(f"cssm_type: got {key!r}, expected one of {', '.join(MIXERS)}")
 
 
