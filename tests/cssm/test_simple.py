@@ -365,3 +365,25 @@ def test_reading_the_last_frame_alone_changes_nothing_but_the_work(options, rng)
 
     assert "last_only=True" in transforms(last_only)
     assert "last_only=True" not in transforms(with_all)
+
+
+@pytest.mark.parametrize("pos_embed", ["none", "learnable", "separate"])
+@pytest.mark.parametrize("key", ["no_gate", "gated", "gdn", "hgru_bi"])
+def test_dtypes(key, pos_embed):
+    """Projections, convolutions and norms in dtype, parameters in param_dtype."""
+    model = SimpleCSSM(
+        cssm_type=key,
+        embed_dim=8,
+        depth=2,
+        inter_mlp_ratio=2.0,
+        n_register_tokens=1,
+        pos_embed=pos_embed,
+        kernel_size=3,
+        dtype=jnp.bfloat16,
+        param_dtype=jnp.float16,
+    )
+    x = jnp.ones((1, 2, 12, 8, 3))
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    assert all(leaf.dtype == jnp.float16 for leaf in jax.tree.leaves(variables["params"]))
+    features = jax.eval_shape(lambda v: model.apply(v, x, return_features=True), variables)
+    assert features.dtype == jax.eval_shape(model.apply, variables, x).dtype == jnp.bfloat16

@@ -207,6 +207,8 @@ def make_mixer(key: str, wrapper: Mapping[str, Any], *, channels: int, rope_mode
         "kernel_size": wrapper["kernel_size"],
         "block_size": wrapper["block_size"],
         "rope_mode": rope_mode,
+        "dtype": wrapper["dtype"],
+        "param_dtype": wrapper["param_dtype"],
         "name": name,
         **mixer_kwargs(key, wrapper),
     }

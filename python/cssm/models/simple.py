@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 from jax import Array
+from jax.typing import DTypeLike
 
 from cssm.layers.registry import make_mixer
 from cssm.nn.activations import activation
@@ -50,6 +51,7 @@ class SimpleCSSM(nn.Module):
       seq_len, max_seq_len: T for image input; rows of the learned temporal table.
       implementation: of the `cssm_kernels` operation of mixers that use one.
       mixer_options: fields of the mixer that have no counterpart here, such as `residual`.
+      dtype, param_dtype: of the computation (None: promoted from x and the parameters) and the parameters.
       The remaining fields belong to particular mixers: see `cssm.layers.registry.WRAPPER_FIELDS`.
     """
 
@@ -120,6 +122,8 @@ class SimpleCSSM(nn.Module):
     convs5_num_groups: int = 1
     implementation: str | None = None
     mixer_options: Mapping[str, Any] = FrozenDict()
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mixer_options", FrozenDict(self.mixer_options))  # keeps the module hashable
@@ -198,6 +202,13 @@ class SimpleCSSM(nn.Module):
             x = jnp.broadcast_to(x[:, None], (x.shape[0], self.seq_len, *x.shape[1:]))
         return x
 
+    @property
+    def _dtypes(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "param_dtype": self.param_dtype}
+
+    def _norm(self, x: Array, norm_type: str, training: bool, name: str) -> Array:
+        return normalise(x, norm_type, training=training, name=name, **self._dtypes)
+
     def _stem(self, x: Array, training: bool) -> Array:
         frames = stem(
             x.reshape(-1, *x.shape[2:]),
@@ -208,6 +219,7 @@ class SimpleCSSM(nn.Module):
             norm_type=self.stem_norm or self.norm_type,
             act=activation(self.act_type),
             training=training,
+            **self._dtypes,
         )
         return frames.reshape(*x.shape[:2], *frames.shape[1:])
 
@@ -215,21 +227,24 @@ class SimpleCSSM(nn.Module):
         length, height, width, channels = x.shape[1:]
         init = nn.initializers.normal(0.02)
         if self.pos_embed == "learnable":
-            return x + self.param("pos_embed", init, (1, 1, height, width, channels), jnp.float32)
+            return x + self.param("pos_embed", init, (1, 1, height, width, channels), self.param_dtype).astype(x.dtype)
         if self.pos_embed == "separate":
-            learned = self.param("temporal_embed", init, (self.max_seq_len, channels), jnp.float32)
+            learned = self.param("temporal_embed", init, (self.max_seq_len, channels), self.param_dtype).astype(
+                jnp.float32
+            )
             table = resample_table(learned, length)
         elif self.pos_embed == "sinusoidal":
             table = sinusoidal_table(length, channels)
         else:
             return x
-        return apply_rotary(x, "spatial_only") + table[:, None, None]
+        encoded = apply_rotary(x, "spatial_only") + table[:, None, None]
+        return encoded if self.dtype is None else encoded.astype(self.dtype)
 
     def _prepend_registers(self, x: Array) -> Array:
         if self.n_register_tokens == 0:
             return x
         shape = (1, self.n_register_tokens, *x.shape[2:])
-        registers = self.param("register_tokens", nn.initializers.normal(0.02), shape, jnp.float32)
+        registers = self.param("register_tokens", nn.initializers.normal(0.02), shape, self.param_dtype).astype(x.dtype)
         return jnp.concatenate([jnp.broadcast_to(registers, (x.shape[0], *shape[1:])), x], axis=1)
 
     def _tap(self, name: str, x: Array, injected: Array | None, argument: str) -> Array:
@@ -252,19 +267,19 @@ class SimpleCSSM(nn.Module):
                     return x[:, -1:] + mixer(x, injected_qkv_spatial, last_only=True)
                 return x + mixer(x, injected_qkv_spatial)
             x = x + mixer(x, injected_qkv_spatial)
-            x = act(normalise(x, self.body_norm or self.norm_type, training=training, name=f"body_norm_{i}"))
+            x = act(self._norm(x, self.body_norm or self.norm_type, training, f"body_norm_{i}"))
             if self.inter_mlp_ratio > 0:
-                hidden = nn.Dense(int(self.embed_dim * self.inter_mlp_ratio), name=f"mlp_{i}_up")(x)
-                x = x + nn.Dense(self.embed_dim, name=f"mlp_{i}_down")(act(hidden))
+                hidden = nn.Dense(int(self.embed_dim * self.inter_mlp_ratio), **self._dtypes, name=f"mlp_{i}_up")(x)
+                x = x + nn.Dense(self.embed_dim, **self._dtypes, name=f"mlp_{i}_down")(act(hidden))
         return x
 
     def _readout(self, x: Array, training: bool, return_spatial: bool) -> Array:
         act = activation(self.act_type)
         if self.readout_norm == "pre":
-            x = act(normalise(x, self.norm_type, training=training, name="norm_pre"))
+            x = act(self._norm(x, self.norm_type, training, "norm_pre"))
         else:
-            x = normalise(act(x), self.norm_type, training=training, name="norm_pre")
+            x = self._norm(act(x), self.norm_type, training, "norm_pre")
         if not return_spatial:
             x = pool(x, self.pool_type, range(1, x.ndim - 1))
-            x = normalise(x, self.norm_type, training=training, name="norm_post")
-        return nn.Dense(self.num_classes, name="head")(x)
+            x = self._norm(x, self.norm_type, training, "norm_post")
+        return nn.Dense(self.num_classes, **self._dtypes, name="head")(x)

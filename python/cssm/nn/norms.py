@@ -15,15 +15,27 @@ Source: CSSM model specification 4.3.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 _VIDEO_AXES = {"temporal_layer": (1, -1), "global_layer": (1, 2, 3, -1), "global_instance": (1, 2, 3)}
 NORM_TYPES = ("layer", "batch", "instance", *_VIDEO_AXES)
 
 
-def normalise(x: Array, norm_type: str, *, training: bool, name: str) -> Array:
+def normalise(
+    x: Array,
+    norm_type: str,
+    *,
+    training: bool,
+    name: str,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike = jnp.float32,
+) -> Array:
     """Applies the norm, (B, ..., C) to the same shape, with parameters under `name` in the calling compact module.
 
     Raises:
@@ -31,12 +43,13 @@ def normalise(x: Array, norm_type: str, *, training: bool, name: str) -> Array:
     """
     if norm_type not in NORM_TYPES:
         raise ValueError(f"norm_type: got {norm_type!r}, expected one of {', '.join(NORM_TYPES)}")
+    dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
     if norm_type == "batch":
-        return nn.BatchNorm(use_running_average=not training, name=name)(x)
+        return nn.BatchNorm(use_running_average=not training, **dtypes, name=name)(x)
     if norm_type == "instance":
-        return nn.GroupNorm(num_groups=None, group_size=1, name=name)(x)
+        return nn.GroupNorm(num_groups=None, group_size=1, **dtypes, name=name)(x)
     axes = _VIDEO_AXES.get(norm_type, (-1,)) if x.ndim == 5 else (-1,)
-    return nn.LayerNorm(reduction_axes=axes, name=name)(x)
+    return nn.LayerNorm(reduction_axes=axes, **dtypes, name=name)(x)
 
 
 def rms_normalise(x: Array, scale: Array) -> Array:

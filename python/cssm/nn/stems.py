@@ -10,9 +10,13 @@ Source: CSSM model specification 4.4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from cssm.nn.norms import normalise
 
@@ -30,6 +34,8 @@ def stem(
     norm_type: str,
     act: Callable[[Array], Array],
     training: bool,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike = jnp.float32,
 ) -> Array:
     """(N, H, W, C_in) -> (N, H', W', features), with parameters in the calling compact module.
 
@@ -43,11 +49,14 @@ def stem(
     if layers < 0:
         raise ValueError(f"stem_layers: got {layers}, expected a number of layers >= 0")
 
+    dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
+
     def conv_layer(x: Array, index: int, size: int) -> Array:
-        conv = nn.Conv(features, (size, size), name=f"conv{index}")
+        conv = nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
+        norm = partial(normalise, norm_type=norm_type, training=training, name=f"norm{index}", **dtypes)
         if norm_order == "post":
-            return normalise(act(conv(x)), norm_type, training=training, name=f"norm{index}")
-        return conv(act(normalise(x, norm_type, training=training, name=f"norm{index}")))
+            return norm(act(conv(x)))
+        return conv(act(norm(x)))
 
     if mode == "pathtracker":
         return conv_layer(frames, 1, 1)
