@@ -1,6 +1,7 @@
 #include "cpu/depthwise_conv.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -15,7 +16,7 @@ constexpr int64_t kTileBytes = 512 << 10;
 constexpr int64_t kMinTaskBytes = 64 << 10;
 // Pixels summed in the arrays' own precision before they are added to sums in double.
 constexpr int64_t kSummedPixels = 128;
-constexpr int64_t kMostParts = 64, kPartBytes = 512 << 10;
+constexpr int64_t kMostParts = 64, kPartBytes = 128 << 10;
 
 int64_t product(const Dims& dims) {
   int64_t n = 1;
@@ -46,11 +47,17 @@ std::vector<int64_t> items(const Dims& full, const Dims& own) {
 
 int64_t pixels(const Frame& frame) { return frame[0] * frame[1] * frame[2]; }
 
-// A window of one pixel a frame: rows are as long as frames.
+// The same problem with rows as long as can be: a window of one pixel a frame takes whole frames for rows, or, where a
+// frame is one pixel, all of time.
 DepthwiseProblem with_long_rows(DepthwiseProblem p) {
-  if (p.window[1] == 1 && p.window[2] == 1 && p.offset[1] == 0 && p.offset[2] == 0 && p.in[1] == p.out[1] &&
-      p.in[2] == p.out[2]) {
-    for (Frame* frame : {&p.in, &p.out}) *frame = {(*frame)[0], 1, (*frame)[1] * (*frame)[2]};
+  if (p.window[1] != 1 || p.window[2] != 1 || p.offset[1] != 0 || p.offset[2] != 0 || p.in[1] != p.out[1] ||
+      p.in[2] != p.out[2]) {
+    return p;
+  }
+  for (Frame* frame : {&p.in, &p.out}) *frame = {(*frame)[0], 1, (*frame)[1] * (*frame)[2]};
+  if (p.in[2] == 1) {
+    for (Frame* frame : {&p.in, &p.out, &p.window}) *frame = {1, 1, (*frame)[0]};
+    p.offset = {0, 0, p.offset[0]};
   }
   return p;
 }
@@ -59,10 +66,9 @@ struct Box {
   Range time, height, width;
 };
 
-// Cuts the output of one batch item into boxes.
+// Cuts the output of one batch item, of at least one pixel, into boxes: `wanted` in all of `items` if they are large.
 class Boxes {
  public:
-  // As many as tasks must have something to do, `wanted` in all of `items`.
   Boxes(const DepthwiseProblem& p, int64_t items, int64_t wanted) : out_(p.out), size_(p.out) {
     const int64_t pixel = p.channels * int64_t(element_bytes(p.dtype));
     const int64_t fit = std::max<int64_t>(kTileBytes / pixel, 1);
@@ -245,7 +251,11 @@ void depthwise_correlate(const DepthwiseProblem& problem, const char* x, const c
   const std::vector<int64_t> of_x = items(full, p.x_batch), of_g = items(full, p.out_batch),
                              of_kernel = items(full, p.kernel_batch);
   const int64_t results = product(p.kernel_batch);
-  if (results * p.channels == 0) return;
+  if (product(full) * pixels(p.out) * p.channels == 0) {  // nothing to sum
+    std::memset(dkernel, 0, size_t(results * rows.kernel_bytes()));
+    if (dbias) std::memset(dbias, 0, size_t(results * rows.tap_bytes()));
+    return;
+  }
   std::vector<std::vector<size_t>> terms(static_cast<size_t>(results));  // of each result
   for (size_t n = 0; n < of_kernel.size(); ++n) terms[size_t(of_kernel[n])].push_back(n);
 
@@ -256,13 +266,13 @@ void depthwise_correlate(const DepthwiseProblem& problem, const char* x, const c
   const int64_t affordable = std::max<int64_t>(bytes / 4, 64 << 10) / (set * int64_t(sizeof(double)));
   const int64_t wanted = std::clamp<int64_t>(std::min(bytes / kPartBytes, affordable), 1, kMostParts);
   const Boxes boxes(p, summed, wanted);
-  const int64_t terms_boxes = pixels(p.out) == 0 ? 0 : summed * boxes.count();
-  const int64_t parts = std::clamp<int64_t>(terms_boxes, 1, wanted);
+  const int64_t boxes_summed = summed * boxes.count();
+  const int64_t parts = std::min(boxes_summed, wanted);
   const std::unique_ptr<double[]> sums(new double[size_t(results * parts * set)]());
   parallel_for(pool, results * parts, [&](int64_t task) {
     double* const own = sums.get() + task * set;
     Correlation correlation(p, rows, kernels, own, dbias ? own + size : nullptr);
-    const Range range = part(terms_boxes, parts, task % parts);
+    const Range range = part(boxes_summed, parts, task % parts);
     for (int64_t i = range.begin; i < range.end; ++i) {
       const size_t n = terms[size_t(task / parts)][size_t(i / boxes.count())];
       correlation.add(x + of_x[n] * rows.in_bytes(), g + of_g[n] * rows.out_bytes(), boxes[i % boxes.count()]);
