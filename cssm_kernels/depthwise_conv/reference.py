@@ -29,20 +29,31 @@ def _with_batches(x: Array, kernel: Array, frame: tuple[int, ...], offset: tuple
 
 
 def _with_one_kernel(x: Array, kernel: Array, frame: tuple[int, ...], offset: tuple[int, ...]) -> Array:
-    """Over height and width alone where the window is one frame long, which XLA does faster."""
+    """Over two dimensions where the window has no more, which XLA does faster than three."""
     *batch, steps, height, width, channels = x.shape
     window = kernel.shape[:3]
-    spatial = window[0] == 1 and offset[0] == 0 and frame[0] == steps
-    dims = slice(1 if spatial else 0, 3)
-    lead = (-1, *x.shape[-4:-1][dims])
-    padding = [(o, out - n + k - 1 - o) for o, out, k, n in zip(offset, frame, window, (steps, height, width))]
-    names = "NHWC" if spatial else "NDHWC"
-    y = lax.conv_general_dilated(
-        x.reshape(*lead, channels),
-        kernel.reshape(*window[dims], 1, channels),
-        (1,) * len(window[dims]),
-        padding[dims],
-        dimension_numbers=(names, "HWIO" if spatial else "DHWIO", names),
+    sizes = (steps, height, width)
+    unchanged = [k == 1 and o == 0 and n == m for k, o, n, m in zip(window, offset, sizes, frame)]
+    if unchanged[0]:
+        y = _conv(x, kernel[0], frame[1:], offset[1:])
+    elif unchanged[1] and unchanged[2]:
+        flat = (height * width,)
+        y = _conv(x.reshape(*batch, steps, *flat, channels), kernel[:, 0], (frame[0], *flat), (offset[0], 0))
+    else:
+        y = _conv(x, kernel, frame, offset)
+    return y.reshape(*batch, *frame, channels)
+
+
+def _conv(x: Array, kernel: Array, out: tuple[int, ...], offset: tuple[int, ...]) -> Array:
+    """Over the dimensions `out` of x (..., *in, C), with a kernel (*window, C), to (N, *out, C)."""
+    *window, channels = kernel.shape
+    sizes = x.shape[-1 - len(window) : -1]
+    axes = "DHW"[-len(window) :]
+    return lax.conv_general_dilated(
+        x.reshape(-1, *sizes, channels),
+        kernel.reshape(*window, 1, channels),
+        (1,) * len(window),
+        [(o, m - n + k - 1 - o) for o, m, n, k in zip(offset, out, sizes, window)],
+        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
         feature_group_count=channels,
     )
-    return y.reshape(*batch, *frame, channels)

@@ -19,7 +19,7 @@ class ConvSSMCSSM(DeltaMixer):
     model specification 2.8.
 
     Fields, besides those of `DeltaMixer`:
-      implementation: of `cssm_kernels.gated_scan`.
+      implementation: of `cssm_kernels.gated_scan` and the convolution.
 
     Parameters: spatial_conv/{kernel (K, K, 1, C), bias (C)}; A_logit (C); B_proj, C_proj, out_proj (C, C).
     """
@@ -32,7 +32,13 @@ class ConvSSMCSSM(DeltaMixer):
         """(y, state after) of the frames x; the last frame alone saves the projection of the others."""
         x = self.checked(x)
         with jax.named_scope("input"):
-            conv = DepthwiseConv(self.kernel_size, dtype=self.dtype, param_dtype=self.param_dtype, name="spatial_conv")
+            conv = DepthwiseConv(
+                self.kernel_size,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                implementation=self.implementation,
+                name="spatial_conv",
+            )
             u = conv(x).astype(spectral_dtype(x))
             decay = jax.nn.sigmoid(self.parameter("A_logit", nn.initializers.constant(2.0), (self.channels,)))
             b, c = (self.dense(self.channels, name)(x).astype(u.dtype) for name in ("B_proj", "C_proj"))

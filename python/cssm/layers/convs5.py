@@ -27,7 +27,7 @@ class ConvS5CSSM(DeltaMixer):
     Fields, besides those of `DeltaMixer`:
       state_dim: N.
       num_groups: not read, as published; a warning says so where it is not 1.
-      implementation: of `cssm_kernels.gated_scan`.
+      implementation: of `cssm_kernels.gated_scan` and the convolution.
 
     Parameters: a_log, a_imag (N); log_Delta (C); B_conv, C_conv/{kernel (K, K, 1, CN), bias (CN)}, output c N + n;
     out_proj (C, C).
@@ -81,6 +81,12 @@ class ConvS5CSSM(DeltaMixer):
 
     def _convolution(self, x: Array, name: str) -> Array:
         """(B, T, H, W, C, N)"""
-        conv = DepthwiseConv(self.kernel_size, dtype=self.dtype, param_dtype=self.param_dtype, name=name)
+        conv = DepthwiseConv(
+            self.kernel_size,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            implementation=self.implementation,
+            name=name,
+        )
         y = conv(jnp.repeat(x, self.state_dim, axis=-1)).astype(spectral_dtype(x))
         return y.reshape(*x.shape, self.state_dim)

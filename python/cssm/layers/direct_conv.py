@@ -20,14 +20,20 @@ from cssm_kernels import linear_scan
 
 
 class DirectConvCSSM(KernelMixer):
-    """The part the three layers share; see the module's docstring."""
+    """The part the three layers share; see the module's docstring.
+
+    Fields, besides those of `KernelMixer`:
+      implementation: of the convolution and, where the recurrence is `cssm_kernels.linear_scan`, of that.
+    """
+
+    implementation: str | None = None
 
     @nn.compact
     def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
         """(y, state after) of the frames x."""
         x = self.checked(x)
         with jax.named_scope("convolution"):
-            y = DepthwiseConv(self.kernel_size, name="spatial_conv")(x)
+            y = DepthwiseConv(self.kernel_size, implementation=self.implementation, name="spatial_conv")(x)
         a_logit = self.param("a_logit", nn.initializers.zeros, (self.channels,), jnp.float32)
         a = self.spectral_rho * jnp.tanh(a_logit)
         with jax.named_scope("recurrence"):
@@ -55,9 +61,7 @@ class DirectConvSeqCSSM(DirectConvCSSM):
 
 
 class DirectConvAssocCSSM(DirectConvCSSM):
-    """The recurrence by `linear_scan`, whose `implementation` is a field. Registry key `direct_conv_assoc`."""
-
-    implementation: str | None = None
+    """The recurrence by `linear_scan`. Registry key `direct_conv_assoc`."""
 
     def recurrence(self, a: Array, y: Array) -> Array:
         return linear_scan(a.reshape(1, 1, 1, 1, -1), y, axis=1, implementation=self.implementation)

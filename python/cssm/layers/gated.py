@@ -70,6 +70,7 @@ class GatedCSSM(GatedMixing):
                 temporal_size=self.short_conv_size,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
+                implementation=self.implementation,
             )
         kappa = self.kappa(m.shape[2], m.shape[3], spectral_dtype(m))
         with jax.named_scope("gates"):

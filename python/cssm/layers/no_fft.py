@@ -31,7 +31,7 @@ class NoFFTCSSM(DeltaMixer):
       gate_activation: of Delta; softplus, or sigmoid (twice the sigmoid).
       gate_type: dense, or factored (the sum of a gate of rows and one of columns).
       short_conv_size, short_conv_spatial_size: of the convolutions in time and space; 0 for none.
-      implementation: of `cssm_kernels.gated_scan`.
+      implementation: of `cssm_kernels.gated_scan` and the convolutions.
       kernel_size, gate_rank, concat_xy, position_independent_gates: not read, as published.
 
     Parameters: in_proj (C, 2C); short_conv_spatial/{kernel (s, s, 1, C), bias}; short_conv_temporal/{kernel (s, 1, C),
@@ -72,6 +72,7 @@ class NoFFTCSSM(DeltaMixer):
                 temporal_size=self.short_conv_size,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
+                implementation=self.implementation,
             )
         m = m.astype(spectral_dtype(m))
         log_decay = jax.nn.log_sigmoid(self.parameter("A_logit", nn.initializers.constant(2.0), (self.channels,)))

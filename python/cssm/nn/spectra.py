@@ -1,7 +1,7 @@
 """To the spectrum and back, channels last, for layers that work on the spectra in between.
 
-`implementation` is a layer's, which names that of its recurrence: "xla" and "sequential" take XLA's transforms, "cpu" the
-native ones, and with any other the platform decides.
+`implementation` is a layer's: "xla" and "sequential" take XLA's transforms, "cpu" the native ones, and with any other the
+platform decides.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
+from cssm.nn.implementations import native_or_xla
 from cssm_kernels import irfft2_cl, rfft2_cl
-
-_TRANSFORMS = {"cpu": "cpu", "xla": "xla", "sequential": "xla"}
 
 
 def to_spectrum(x: Array, implementation: str | None = None) -> Array:
     """rfft2 over (H, W) of (..., H, W, C) -> complex (..., H, W//2 + 1, C)."""
-    return rfft2_cl(x, implementation=_TRANSFORMS.get(implementation or ""))
+    return rfft2_cl(x, implementation=native_or_xla(implementation))
 
 
 def to_space(x_hat: Array, width: int, implementation: str | None = None) -> Array:
     """The inverse, axis by axis: complex (..., H, W//2 + 1, C) -> real (..., H, W, C)."""
-    return irfft2_cl(x_hat, width, implementation=_TRANSFORMS.get(implementation or ""))
+    return irfft2_cl(x_hat, width, implementation=native_or_xla(implementation))
 
 
 def spectral_dtype(x: Array) -> jnp.dtype:
