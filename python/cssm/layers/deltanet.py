@@ -67,7 +67,7 @@ class DeltaNetMixer(DeltaRuleMixer):
             q, k, v = (to_spectrum(z, self.implementation) for z in (q, k, v))
             if inlets and not in_space:
                 k, v = k * inlets[0], v * inlets[1]
-            y, after["S"] = self.recur(alpha, beta, kappa, frame_norm(k), v, frame_norm(q), before["S"])
+            y, after["S"] = self.recur(alpha, beta, kappa, k, v, q, before["S"])
         if last_only:
             y, outlet = y[:, -1:], outlet[:, -1:]
         with jax.named_scope("output"):
@@ -97,6 +97,7 @@ class DeltaNetCSSM(DeltaNetMixer):
     def recur(
         self, alpha: Array, beta: Array, kappa: Array, k: Array, v: Array, q: Array, before: Array | None
     ) -> tuple[Array, Array]:
+        k, q = frame_norm(k), frame_norm(q)
         transition = spectral_squash(alpha * kappa * (1 - beta * squared_modulus(k)), self.spectral_rho)
         return gated_scan(
             transition,

@@ -14,7 +14,7 @@ from cssm.layers.base import State
 from cssm.layers.delta_rule import DeltaRuleMixer
 from cssm.layers.gdn_attention import ATTENTION_MODES, attended
 from cssm.nn.cross_frequency import CrossFrequencyConv
-from cssm.nn.delta import frame_norm, spectral_delta_rule
+from cssm.nn.delta import spectral_delta_rule
 from cssm.nn.depthwise import DepthwiseConv
 from cssm.nn.gates import bounded_decay, spatial_mean
 from cssm.nn.norms import rms_normalise
@@ -143,9 +143,8 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             v, after["v"] = self._short_conv("v", v, before["v"])
         with jax.named_scope("gates"):
             ctx = self._context(x, turned, before["t"], frames)
-            if self.use_input_gates:
-                k = k * self._input_gate("B_k", ctx, turned)
-                v = v * self._input_gate("B_v", ctx, turned)
+            q = self._opened(q, None)
+            k, v = (self._opened(z, self._input_gate(f"B_{name}", ctx, turned)) for name, z in (("k", k), ("v", v)))
             output_gate = self._output_gate(turned[:, -1:] if last_only else turned)
             alpha, beta = (self.gate(ctx, name, *kappa.shape).astype(dtype) for name in ("alpha", "beta"))
             alpha, beta = bounded_decay(alpha), jax.nn.sigmoid(beta)
@@ -153,8 +152,6 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             self.sow("intermediates", "beta_t", jnp.moveaxis(beta, -1, 2))
         with jax.named_scope("recurrence"):
             q, k, v = (to_spectrum(z, self.implementation) for z in (q, k, v))
-            if self.use_spectral_l2_norm:
-                q, k = frame_norm(q), frame_norm(k)
             y, after["S"] = spectral_delta_rule(
                 alpha * kappa,
                 beta,
@@ -163,6 +160,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
                 q,
                 before["S"],
                 key_dim=self.key_dim,
+                frame_norms=self.use_spectral_l2_norm,
                 textbook=self.textbook_delta,
                 implementation=self.implementation,
             )
@@ -173,7 +171,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
                 y = jax.lax.complex(self._cross_frequency("re")(y.real), self._cross_frequency("im")(y.imag))
             y = self._normalised(to_space(y, width, self.implementation)).astype(x.dtype)
             y, after["s"] = self._attended(y, before["s"])
-            y = y * output_gate
+            y = self._let_out(y, output_gate)
             if self.ssl_proj_dim:
                 self._sow_projection(y)
             return self.dense(self.channels, "output_proj")(y), after
@@ -208,14 +206,14 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             q_k_v = nn.Conv(3 * self.channels, (size, size), **dtypes, name="qkv_proj")(x)
             return tuple(jnp.split(q_k_v, 3, axis=-1))
         if size > 1:
-            x = DepthwiseConv(size, **dtypes, name="qkv_dw")(x)
+            x = DepthwiseConv(size, **dtypes, implementation=self.implementation, name="qkv_dw")(x)
         return SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(x)
 
     def _short_conv(self, name: str, x: Array, before: Array | None) -> tuple[Array, Array | None]:
         if not self.short_conv_size:
             return x, None
-        x, after = CausalConv(self.short_conv_size, **self._dtypes(), name=f"short_conv_{name}")(x, before)
-        return jax.nn.silu(x), after
+        fields = {**self._dtypes(), "implementation": self.implementation}
+        return CausalConv(self.short_conv_size, **fields, name=f"short_conv_{name}")(x, before)
 
     def _context(self, x: Array, turned: Array, first: int | Array, frames: int) -> Array:
         """(B, frames, C), from which the gates come."""
@@ -236,16 +234,28 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             raise ValueError(f"x: got {frames} frames, expected at most those of temporal_embed, {table.shape}")
         return jnp.take(table, first + jnp.arange(frames), axis=0, mode="fill")
 
-    def _input_gate(self, name: str, ctx: Array, x: Array) -> Array:
-        """Of every pixel: (B, T, H, W, C), or (B, T, H, W, 1)."""
+    def _input_gate(self, name: str, ctx: Array, x: Array) -> Array | None:
+        """Of every pixel, unbounded: (B, T, H, W, C), or (B, T, H, W, 1)."""
+        if not self.use_input_gates:
+            return None
         if self.gate_type == "channel":
-            return jax.nn.sigmoid(PointwiseConv(self.channels, **self._dtypes(), name=name)(x))
-        return jax.nn.sigmoid(self.gate(ctx, name, x.shape[2], x.shape[3], heads=1))
+            return PointwiseConv(self.channels, **self._dtypes(), name=name)(x)
+        return self.gate(ctx, name, x.shape[2], x.shape[3], heads=1)
+
+    def _opened(self, z: Array, gate: Array | None) -> Array:
+        """silu(z) sigmoid(gate), of z after its short convolution; gradients keep the arguments and nothing between."""
+
+        @jax.checkpoint
+        def opened(z: Array, gate: Array | None) -> Array:
+            z = jax.nn.silu(z) if self.short_conv_size else z
+            return z if gate is None else z * jax.nn.sigmoid(gate)
+
+        return opened(z, gate)
 
     def _output_gate(self, x: Array) -> Array:
+        """Unbounded."""
         bias = nn.initializers.constant(self.gate_proj_bias_init)
-        gate = Dense(self.channels, bias_init=bias, **self._dtypes(), name="gate_proj")(x)
-        return OUTPUT_GATES[self.output_gate_act](gate)
+        return Dense(self.channels, bias_init=bias, **self._dtypes(), name="gate_proj")(x)
 
     def _cross_frequency(self, part: str) -> CrossFrequencyConv:
         return CrossFrequencyConv(self.cross_freq_conv_size, param_dtype=self.param_dtype, name=f"cross_freq_{part}")
@@ -256,6 +266,10 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         if self.output_norm == "layer":
             return nn.LayerNorm(**self._dtypes(), name="output_layernorm")(y)
         return y
+
+    def _let_out(self, y: Array, gate: Array) -> Array:
+        """y act(gate), of which gradients keep no more either."""
+        return jax.checkpoint(lambda y, gate: y * OUTPUT_GATES[self.output_gate_act](gate))(y, gate)
 
     def _attended(self, y: Array, before: Array | None) -> tuple[Array, Array | None]:
         if self.int_attention_mode == "none":

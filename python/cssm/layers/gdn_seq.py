@@ -31,7 +31,7 @@ class GDNSeqCSSM(DeltaMixer):
       delta_key_dim: d, a divisor of C.
       short_conv_size: of the convolutions along l; 0 for none, and no silu.
       flatten_mode: temporal_spatial, or per_frame, in which every frame is a sequence of its own.
-      implementation: of `cssm_kernels.delta_scan`.
+      implementation: of the operations of `cssm_kernels`.
       kernel_size: not read, as published.
 
     Parameters: qkv_proj (C, 3C); short_conv_q, _k, _v/{kernel (s, 1, C), bias}; gate_proj (C, C); alpha, beta (C, n);
@@ -64,7 +64,8 @@ class GDNSeqCSSM(DeltaMixer):
             parts = dict(zip("qkv", SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(tokens)))
             if self.short_conv_size:
                 for name, part in parts.items():
-                    conv = CausalConv(self.short_conv_size, **dtypes, name=f"short_conv_{name}")
+                    fields = {**dtypes, "implementation": self.implementation}
+                    conv = CausalConv(self.short_conv_size, **fields, name=f"short_conv_{name}")
                     parts[name] = jax.nn.silu(conv(part)[0])
             dtype, heads = spectral_dtype(x), self.channels // self.delta_key_dim
             q, k, v = (part.astype(dtype).reshape(*part.shape[:2], heads, -1) for part in parts.values())

@@ -33,7 +33,7 @@ class Mamba2SeqCSSM(DeltaMixer):
       short_conv_size: of the convolution along l; 0 for none.
       expand_factor: I / C.
       flatten_mode: temporal_spatial, or per_frame, in which every frame is a sequence of its own.
-      implementation: of `cssm_kernels.gated_scan`.
+      implementation: of the operations of `cssm_kernels`.
       kernel_size, ssd_chunk_size: not read; the scan needs no chunks.
 
     Parameters: in_proj (C, 2I); short_conv/{kernel (s, 1, I), bias}; dt_proj (I, I); B_proj, C_proj (I, N); A_log (I);
@@ -66,7 +66,8 @@ class Mamba2SeqCSSM(DeltaMixer):
             m, z = SplitDense(inner, 2, **dtypes, name="in_proj")(x)
             m = to_tokens(m, self.flatten_mode)
             if self.short_conv_size:
-                m, after["m"] = CausalConv(self.short_conv_size, **dtypes, name="short_conv")(m, before["m"])
+                fields = {**dtypes, "implementation": self.implementation}
+                m, after["m"] = CausalConv(self.short_conv_size, **fields, name="short_conv")(m, before["m"])
             m = jax.nn.silu(m)
         with jax.named_scope("gates"):
             delta = jax.nn.softplus(self.dense(inner, "dt_proj")(m).astype(dtype))

@@ -18,7 +18,7 @@ from cssm_kernels import delta_scan
 
 
 def frame_norm(z: Array) -> Array:
-    """z (B, T, H, F, C) over sqrt(sum |z|^2 + 1e-6), the sum over its half-spectrum, channel by channel."""
+    """z (B, T, H, F, ...) over sqrt(sum |z|^2 + 1e-6), the sum over its half-spectrum, channel by channel."""
     return z * jax.lax.rsqrt(squared_modulus(z).sum((2, 3), keepdims=True) + 1e-6)
 
 
@@ -36,16 +36,19 @@ def spectral_delta_rule(
     before: Array | None,
     *,
     key_dim: int,
+    frame_norms: bool = True,
     textbook: bool,
     implementation: str | None,
 ) -> tuple[Array, Array]:
     """(o (B, T, H, F, C), the last S (B, H, F, n, d, d)) of spectra k, v, q (B, T, H, F, C), n = C / d heads.
 
-    `decay` and `beta` broadcast to (B, T, H, F, n). As published the direction erased is k, as a column, and that written
+    `decay` and `beta` broadcast to (B, T, H, F, n). q and k are divided by their norms in the frame, unless told not to, and
+    k then by its norm in the bin. As published the direction erased is k, as a column, and that written
     conj(k): with `textbook` both are conj(k), the delta rule S <- S (I - beta k k^H) + beta v k^H.
     """
-    k, v, q = (_heads(z, key_dim) for z in (k, v, q))
-    k = unit_keys(k)
+    k, v, q = (z.reshape(*z.shape[:-1], -1, key_dim) for z in (k, v, q))
+    q = frame_norm(q) if frame_norms else q
+    k = jax.checkpoint(lambda k: unit_keys(frame_norm(k) if frame_norms else k))(k)
     o, after = delta_scan(
         decay,
         beta,
@@ -59,10 +62,6 @@ def spectral_delta_rule(
         implementation=implementation,
     )
     return o.reshape(*o.shape[:-2], -1), after
-
-
-def _heads(z: Array, key_dim: int) -> Array:
-    return z.reshape(*z.shape[:-1], -1, key_dim)
 
 
 def squared_modulus(z: Array) -> Array:

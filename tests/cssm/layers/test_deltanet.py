@@ -31,6 +31,7 @@ def gate(params, name, x, kind, signal=False):
 
 def deltanet(params, x, kind="dense", d=0, textbook=False):
     height, width = x.shape[2:4]
+    x = t.turned(x)
     q, k, v = np.split(t.dense(params["qkv_proj"], x), 3, -1)
     alpha, beta = t.bounded(gate(params, "alpha", x, kind)), t.sigmoid(gate(params, "beta", x, kind))
     in_space = kind == "channel"
@@ -66,7 +67,7 @@ def layer(key="deltanet", **fields):
 @pytest.mark.parametrize(("key", "fields", "formula"), CASES.values(), ids=CASES)
 def test_values_and_gradients(key, fields, formula, rng):
     x = rng.normal(size=(1, 3, 4, 3, C))
-    module = layer(key, gate_type=formula["kind"], **fields)
+    module = layer(key, rope_mode="temporal", gate_type=formula["kind"], **fields)
     check_truth(module, lambda params, x: deltanet(params, x, **formula), x, TABLE)
 
 

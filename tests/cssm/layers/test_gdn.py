@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from cssm import MIXERS
 
-from tests.cssm.checks import check_implementations, check_streaming, check_truth, shapes
+from tests.cssm.checks import (
+    apply,
+    assert_close,
+    check_implementations,
+    check_streaming,
+    check_truth,
+    random_variables,
+    shapes,
+)
 from tests.cssm.layers import truth as t
 
 C = 4
@@ -36,6 +44,8 @@ def attention(params, y, mode):
 
 def gdn(params, x, d=2, gate_type="channel", act=t.silu, clamp=True, norm=True, mode=None, textbook=False, timed=True):
     height, width = x.shape[2:4]
+    seen = x
+    x = t.turned(x)
     m = t.depthwise(params["qkv_dw"], x) if "qkv_dw" in params else x
     if params["qkv_proj"]["kernel"].ndim == 4:
         m = t.convolved(params["qkv_proj"], m)
@@ -44,7 +54,7 @@ def gdn(params, x, d=2, gate_type="channel", act=t.silu, clamp=True, norm=True, 
     q, k, v = np.split(m, 3, -1)
     if "short_conv_q" in params:
         q, k, v = (t.silu(t.causal(params[f"short_conv_{name}"], z)) for name, z in zip("qkv", (q, k, v)))
-    ctx = t.context(x, timed=timed)
+    ctx = t.context(x, timed=True) if timed else t.context(seen, timed=False)
     if "temporal_embed" in params:
         ctx = t.context(x, timed=False) + params["temporal_embed"]
 
@@ -119,11 +129,11 @@ def layer(key="gdn", **fields):
 @pytest.mark.parametrize(("key", "fields", "formula"), CASES.values(), ids=CASES)
 def test_values_and_gradients(key, fields, formula, rng):
     x = rng.normal(size=(1, 3, 4, 5, C))
-    check_truth(layer(key, **fields), lambda params, x: gdn(params, x, **formula), x, TABLE)
+    check_truth(layer(key, rope_mode="temporal", **fields), lambda params, x: gdn(params, x, **formula), x, TABLE)
 
 
 def test_kernel_larger_than_the_image_and_one_frame(rng):
-    check_truth(layer(), gdn, rng.normal(size=(2, 1, 2, 6, C)), TABLE)
+    check_truth(layer(rope_mode="temporal"), gdn, rng.normal(size=(2, 1, 2, 6, C)), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +203,38 @@ def test_bad_fields(fields, match):
 def test_what_is_not_read_says_so():
     with pytest.warns(UserWarning, match="scan_mode='ssd' has no effect in GatedDeltaNetCSSM"):
         jax.eval_shape(layer(scan_mode="ssd").init, jax.random.key(0), np.ones((1, 2, 4, 4, C), np.float32))
+
+
+def test_still_image(rng):
+    """The fast path is the last of so many equal frames."""
+    fields = {"short_conv_size": 0, "use_input_gates": False, "gate_type": "factored"}
+    image = rng.normal(size=(2, 4, 5, C)).astype(np.float32)
+    video = np.repeat(image[:, None], 3, 1)
+    module = layer(**fields, static_image_fast_path=True, num_timesteps=3)
+    variables = random_variables(module, video)
+    assert_close(apply(module, variables, image), apply(module, variables, video)[:, -1])
+    with pytest.raises(ValueError, match="num_timesteps: got 0, expected a positive integer with static_image_fast"):
+        apply(layer(**fields, static_image_fast_path=True), variables, image)
+    with pytest.raises(ValueError, match="short_conv_size: got 4, expected 0 with static_image_fast_path"):
+        apply(layer(static_image_fast_path=True, num_timesteps=3), variables, image)
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 4, 5, 4\), expected \(B, T, H, W, C\)"):
+        apply(layer(**fields), variables, image)
+
+
+def test_learned_rows_and_what_is_sown(rng):
+    """`temporal_embed` ends with the video it was made for; the sown gates and projection are as published."""
+    x = rng.normal(size=(2, 3, 4, 5, C)).astype(np.float32)
+    module = layer(rope_mode="learned_t", ssl_proj_dim=3, dtype=np.dtype("bfloat16"))
+    variables = random_variables(module, x)
+    y, sown = apply(module, variables, x, mutable=("intermediates",))
+    assert y.dtype == np.dtype("bfloat16")
+    assert shapes(sown["intermediates"]) == {
+        "alpha_t/0": (2, 3, 2, 1, 1),
+        "beta_t/0": (2, 3, 2, 1, 1),
+        "cssm_temporal_proj/0": (2, 3, 3),
+    }
+    alpha = np.asarray(sown["intermediates"]["alpha_t"][0])
+    assert alpha.dtype == np.float32
+    assert alpha.min() > 0.1
+    with pytest.raises(ValueError, match=r"x: got 4 frames, expected at most those of temporal_embed, \(3, 4\)"):
+        jax.eval_shape(module.apply, variables, np.ones((2, 4, 4, 5, C), np.float32))

@@ -64,6 +64,14 @@ def table(length, channels):
     return np.stack([np.sin(theta), np.cos(theta)], -1).reshape(length, channels)
 
 
+def turned(x):
+    """x (B, T, H, W, C) with pair j of its channels turned by t w_j, the rotation "temporal"."""
+    w = 10000.0 ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
+    theta = np.arange(x.shape[1])[:, None, None, None] * w
+    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * theta)
+    return np.stack([pairs.real, pairs.imag], -1).reshape(x.shape)
+
+
 def context(x, timed):
     """ctx, or ctx+, (B, T, C)"""
     ctx = x.mean((2, 3))
