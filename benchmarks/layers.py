@@ -1,7 +1,7 @@
 """`python -m benchmarks.layers`: every mixing layer on our operations against its plain XLA form, forward and backward.
 
-At (B, T, H, W, C) the same parameters and input go through `implementation=None` and "xla"; results and gradients are compared
-before anything is timed, and calls are interleaved. Writes a CSV and, between its marks, the table of docs/layers.md.
+At (B, T, H, W, C) the same parameters and input go through `implementation=None` and "xla"; results and gradients are
+compared before anything is timed, and calls are interleaved. Writes a CSV and, between its marks, the table of docs/layers.md.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def measure(key: str, shape: tuple[int, ...]) -> dict[str, Any]:
         "key": key,
         "class": cls.__name__,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        "streams": not cls.not_streaming,
+        "streams": not layer.not_streaming,
         "note": "",
     }
     forms = {"ours": layer}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.nn.products import Dense
 from cssm.nn.temporal import CausalConv
 from cssm_kernels import linear_scan
 
@@ -72,13 +73,13 @@ class RecurrentBlock(nn.Module):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         features = self.expand * x.shape[-1]
         before = state or {"h": None, "v": None}
-        gate, v = jnp.split(nn.Dense(2 * features, **dtypes, name="in_proj")(x), 2, axis=-1)
+        gate, v = jnp.split(Dense(2 * features, **dtypes, name="in_proj")(x), 2, axis=-1)
         memory = None
         if self.conv_size:
             conv = CausalConv(self.conv_size, **dtypes, implementation=self.implementation, name="conv")
             v, memory = conv(v, before["v"])
-        opening = jax.nn.sigmoid(nn.Dense(features, **dtypes, name="recurrence_gate")(v))
-        inlet = jax.nn.sigmoid(nn.Dense(features, **dtypes, name="input_gate")(v))
+        opening = jax.nn.sigmoid(Dense(features, **dtypes, name="recurrence_gate")(v))
+        inlet = jax.nn.sigmoid(Dense(features, **dtypes, name="input_gate")(v))
         wide = jnp.promote_types(v.dtype, jnp.float32)
         decay = self.param("decay", _decays, (features,), self.param_dtype).astype(wide)
         log_a = -DECAY_SCALE * jax.nn.softplus(decay) * opening.astype(wide)
@@ -93,7 +94,7 @@ class RecurrentBlock(nn.Module):
                 return_final=True,
                 implementation=self.implementation,
             )
-        y = nn.Dense(x.shape[-1], **dtypes, name="out_proj")(jax.nn.gelu(gate) * h.astype(v.dtype))
+        y = Dense(x.shape[-1], **dtypes, name="out_proj")(jax.nn.gelu(gate) * h.astype(v.dtype))
         return y, {"h": final, "v": memory}
 
 

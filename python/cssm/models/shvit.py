@@ -20,6 +20,7 @@ from cssm.nn.blocks import MLP, DepthwiseMap, DropPath, drop_rates
 from cssm.nn.conv_bn import ConvBN
 from cssm.nn.depthwise import DepthwiseConv
 from cssm.nn.pooling import POOLS, pool
+from cssm.nn.products import Dense
 
 SIZES = {
     "s1": ((64, 128, 256, 384), (1, 2, 2, 1)),
@@ -97,7 +98,7 @@ class ConvBlock(nn.Module):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         drop = DropPath(self.drop_path_rate)
         y = DepthwiseMap(7, **dtypes, name="dwconv")(nn.LayerNorm(**dtypes, name="norm1")(x))
-        y = nn.Dense(x.shape[-1], **dtypes, name="pwconv")(jax.nn.gelu(y))
+        y = Dense(x.shape[-1], **dtypes, name="pwconv")(jax.nn.gelu(y))
         x = x + drop(y, deterministic=deterministic)
         y = MLP(self.mlp_ratio, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         return x + drop(y, deterministic=deterministic)

@@ -17,6 +17,7 @@ from cssm.nn.activations import activation
 from cssm.nn.norms import NORM_TYPES, normalise
 from cssm.nn.pooling import POOLS, pool
 from cssm.nn.position import ROTARY_MODES, apply_rotary, resample_table, sinusoidal_table
+from cssm.nn.products import Dense
 from cssm.nn.stems import stem
 
 _CHOICES = {
@@ -269,8 +270,8 @@ class SimpleCSSM(nn.Module):
             x = x + mixer(x, injected_qkv_spatial)
             x = act(self._norm(x, self.body_norm or self.norm_type, training, f"body_norm_{i}"))
             if self.inter_mlp_ratio > 0:
-                hidden = nn.Dense(int(self.embed_dim * self.inter_mlp_ratio), **self._dtypes, name=f"mlp_{i}_up")(x)
-                x = x + nn.Dense(self.embed_dim, **self._dtypes, name=f"mlp_{i}_down")(act(hidden))
+                hidden = Dense(int(self.embed_dim * self.inter_mlp_ratio), **self._dtypes, name=f"mlp_{i}_up")(x)
+                x = x + Dense(self.embed_dim, **self._dtypes, name=f"mlp_{i}_down")(act(hidden))
         return x
 
     def _readout(self, x: Array, training: bool, return_spatial: bool) -> Array:
@@ -282,4 +283,4 @@ class SimpleCSSM(nn.Module):
         if not return_spatial:
             x = pool(x, self.pool_type, range(1, x.ndim - 1))
             x = self._norm(x, self.norm_type, training, "norm_post")
-        return nn.Dense(self.num_classes, **self._dtypes, name="head")(x)
+        return Dense(self.num_classes, **self._dtypes, name="head")(x)

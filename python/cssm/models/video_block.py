@@ -57,9 +57,9 @@ class VideoBlock(nn.Module):
         Raises:
           ValueError: the mixer cannot be run so.
         """
-        mixer = mixer_class(self.cssm_type)
-        if mixer.not_streaming:
-            raise ValueError(f"cssm_type: {self.cssm_type!r} cannot be run frame by frame: {mixer.not_streaming}")
+        why = self._mixer(x_t.shape[-1], parent=None).not_streaming
+        if why:
+            raise ValueError(f"cssm_type: {self.cssm_type!r} cannot be run frame by frame: {why}")
         y, state = self.advance(x_t[:, None], state)
         return state, y[:, 0]
 
@@ -67,14 +67,15 @@ class VideoBlock(nn.Module):
     def advance(self, x: Array, state: State | None) -> tuple[Array, State]:
         """(y, state after) of the frames x (B, T, H, W, C) that follow those `state` comes from; None: x is the first."""
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        mixer = self._mixer(x.shape[-1], dtypes)
+        mixer = self._mixer(x.shape[-1], name="mixer")
         y, state = mixer.advance(nn.LayerNorm(**dtypes, name="norm1")(x), state)
         x = x + y
         if self.mlp_ratio > 0:
             x = x + MLP(self.mlp_ratio, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         return x, state
 
-    def _mixer(self, channels: int, dtypes: Mapping[str, Any]) -> Mixer:
+    def _mixer(self, channels: int, **module: Any) -> Mixer:
         cls = mixer_class(self.cssm_type)
         skips = {"residual": True} if "residual" in {field.name for field in dataclasses.fields(cls)} else {}
-        return cls(channels=channels, **{**skips, **self.mixer_options}, **dtypes, name="mixer")
+        options: dict[str, Any] = {**skips, **self.mixer_options, **module}
+        return cls(channels=channels, dtype=self.dtype, param_dtype=self.param_dtype, **options)

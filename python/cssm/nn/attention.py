@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.nn.products import Dense
+
 
 def attend(qkv: Array, num_heads: int) -> Array:
     """softmax(q k^T / sqrt(d)) v of each head over the tokens: (..., N, 3 C) -> (..., N, C), features (3, heads, d).
@@ -36,6 +38,6 @@ class SelfAttention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """(..., N, C) -> (..., N, C)."""
         channels = x.shape[-1]
-        qkv = nn.Dense(3 * channels, dtype=self.dtype, param_dtype=self.param_dtype, name="qkv")(x)
+        qkv = Dense(3 * channels, dtype=self.dtype, param_dtype=self.param_dtype, name="qkv")(x)
         out = attend(qkv, self.num_heads)
-        return nn.Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="proj")(out)
+        return Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="proj")(out)

@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from cssm.nn.depthwise import DepthwiseConv
+from cssm.nn.products import Dense
 
 
 class DropPath(nn.Module):
@@ -64,8 +65,8 @@ class MLP(nn.Module):
     def __call__(self, x: Array) -> Array:
         """(..., C) -> (..., C); (..., H, W, C) with `use_dwconv`."""
         channels = x.shape[-1]
-        h = nn.Dense(int(channels * self.ratio), dtype=self.dtype, param_dtype=self.param_dtype, name="fc1")(x)
+        h = Dense(int(channels * self.ratio), dtype=self.dtype, param_dtype=self.param_dtype, name="fc1")(x)
         h = jax.nn.gelu(h)
         if self.use_dwconv:
             h = h + DepthwiseMap(3, dtype=self.dtype, param_dtype=self.param_dtype, name="dwconv")(h)
-        return nn.Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="fc2")(h)
+        return Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="fc2")(h)

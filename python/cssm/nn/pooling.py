@@ -21,8 +21,8 @@ def pool(x: Array, how: str, axes: Sequence[int]) -> Array:
     axes = tuple(axis % x.ndim for axis in axes)
     if how == "mean":
         return jnp.mean(x, axis=axes)
-    # By position: the gradient of jnp.max goes to where x equals its maximum, and where x is computed once more for that, and
-    # rounded otherwise, this is nowhere, and the gradient 0 / 0 (seen with XLA's optimisation at level 0).
+    # By position: the gradient of jnp.max goes to where x equals its maximum, and where x is computed once more for that,
+    # and rounded otherwise, this is nowhere, and the gradient 0 / 0 (seen with XLA's optimisation at level 0).
     flat = jnp.moveaxis(x, axes, range(len(axes)))
     flat = flat.reshape(-1, *flat.shape[len(axes) :])
     return jnp.take_along_axis(flat, jnp.argmax(flat, axis=0)[None], axis=0)[0]

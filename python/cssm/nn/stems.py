@@ -10,7 +10,6 @@ Source: CSSM model specification 4.4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -53,7 +52,10 @@ def stem(
 
     def conv_layer(x: Array, index: int, size: int) -> Array:
         conv = nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
-        norm = partial(normalise, norm_type=norm_type, training=training, name=f"norm{index}", **dtypes)
+
+        def norm(x: Array) -> Array:
+            return normalise(x, norm_type, training=training, name=f"norm{index}", **dtypes)
+
         if norm_order == "post":
             return norm(act(conv(x)))
         return conv(act(norm(x)))
