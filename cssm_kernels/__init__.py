@@ -5,6 +5,7 @@ h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leadi
 
 from cssm_kernels._allocator import tune_host_allocator
 from cssm_kernels._native import build_info, export_checks
+from cssm_kernels.coupled_scan import coupled_scan
 from cssm_kernels.delta_scan import delta_scan
 from cssm_kernels.depthwise_conv import depthwise_conv
 from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
@@ -23,6 +24,7 @@ __all__ = [
     "SplitComplex",
     "__version__",
     "build_info",
+    "coupled_scan",
     "delta_scan",
     "depthwise_conv",
     "export_checks",

@@ -1,10 +1,3 @@
-// NOTE FROM THE LEAD (17:36), replaces the earlier one: go on with coupled_scan, my factor= is dropped. Make it whole
-// (delete this note): (1) case 1 in the size switch: with k = 1 it is what the `gated` layer needs (G = exp(-Delta), K =
-// kappa, b, c), use it in python/cssm/layers/gated.py and measure with /tmp/tt/lay.py; (2) the shared matrix
-// (tests/matrix/operations/coupled.py; operands G and K broadcast each its own way, real or complex G if cheap), a C++
-// case in csrc/tests/lane_case.*; (3) on CUDA: the Triton matrix kernels with the product made before them and its
-// gradient shared out after (a sketch: /tmp/fac/cssm_kernels/_triton/factored.py), offline proof of one case, a mutant;
-// (4) tests/properties.py + README table row, docs/operations.md, CONTRIBUTING's list of operations.
 // The step of coupled_scan: h = (G o K) h + b x, y = c h, of sizes[0] components, G and K of sizes[0] x sizes[0] and
 // multiplied entry by entry. Inputs: G, real; K; x; b and c, which may be absent.
 #pragma once
@@ -72,6 +65,7 @@ struct CoupledScan {
 
   static void forward(const LaneSegment& s) {
     switch (s.sizes[0]) {
+      case 1: return forward_of<1>(s);
       case 2: return forward_of<2>(s);
       case 3: return forward_of<3>(s);
       default: return forward_of<0>(s);
@@ -79,6 +73,7 @@ struct CoupledScan {
   }
   static void backward(const LaneSegment& s) {
     switch (s.sizes[0]) {
+      case 1: return backward_of<1>(s);
       case 2: return backward_of<2>(s);
       case 3: return backward_of<3>(s);
       default: return backward_of<0>(s);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, overload
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax.typing import ArrayLike
 
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import (
+    SUPPORTED_DTYPES,
     aligned_reset,
     aligned_state,
     as_dtype,
@@ -24,11 +26,18 @@ from cssm_kernels._layout import (
     with_lanes,
 )
 from cssm_kernels.coupled_scan import reference, rules
+from cssm_kernels.gated_scan import reference as gated_reference
+from cssm_kernels.linear_scan import reference as linear_reference
 from cssm_kernels.matrix_scan import reference as matrix_reference
 
 IMPLEMENTATIONS = ("cpu", "triton", "xla", "sequential")
 MOST_COMPONENTS = 16
-_DTYPES = ("float32", "float64", "complex64", "complex128", "bfloat16", "float16")
+_PLAIN = {
+    "xla": reference.Recurrences(
+        functools.partial(gated_reference.through, linear_reference.associative), matrix_reference.associative
+    ),
+    "sequential": reference.Recurrences(gated_reference.sequential, matrix_reference.sequential),
+}
 
 
 @overload
@@ -87,8 +96,9 @@ def coupled_scan(
 
     It is `matrix_scan` for a transition made of gates of each step that many lanes share, G, and kernels of each lane that
     all steps share, K: on CPU both are read as they are, neither their product nor b x nor h is stored, and each gradient is
-    summed to its operand's shape inside the kernel. Elsewhere it runs on matrix_scan. It differentiates to any order in both
-    modes, and works under jit, vmap, remat, shard_map, sharded jit (along any axis but time) and jax.export.
+    summed to its operand's shape inside the kernel. Elsewhere it runs on matrix_scan, or on gated_scan if k is 1. It
+    differentiates to any order in both modes, and works under jit, vmap, remat, shard_map, sharded jit (along any axis but
+    time) and jax.export.
 
     Args:
       G: real, (..., k, k), k at most 16. All dimensions before the components broadcast by NumPy's rules.
@@ -103,7 +113,7 @@ def coupled_scan(
       reset: bool; shape (T,), or (..., T) one flag a step of each sequence, or of as many dimensions as the result has
         before its components, broadcast to them.
       return_final: also return the last state computed, which as `h0` of a further call carries the sequence on.
-      implementation: None for the best on the platform, or "cpu" (native), "triton" (matrix_scan's), "xla"
+      implementation: None for the best on the platform, or "cpu" (native), "triton" (CUDA, k up to 4), "xla"
         (`lax.associative_scan`), "sequential" (`lax.scan`). A named one runs or raises.
 
     Returns:
@@ -111,16 +121,17 @@ def coupled_scan(
       final of y's shape without `axis` and of the state's dtype (float32 for the half-precision types).
 
     Raises:
-      TypeError: an argument that is no floating-point array, or whose dtype does not fit in x's; a complex G.
+      TypeError: an argument that is no floating-point array (a `SplitComplex` is none), or whose dtype does not fit in x's; a
+        complex G.
       ValueError: shapes that do not fit or broadcast, k out of range, axis out of range, unknown implementation, or one that
         does not run on the platform compiled for.
       ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
 
-    Source: the recurrences of the HGRU-bilinear and Q/K/V state-space models, CSSM model specification 2.3 and 2.4.
+    Source: the recurrences of the CSSM layers gated (k = 1), HGRU-bilinear and Q/K/V, CSSM model specification 2.2 to 2.4.
     """
     check_implementation(implementation, IMPLEMENTATIONS)
     check_flags(reverse=reverse, return_final=return_final)
-    x = checked_array("x", x, _DTYPES)
+    x = checked_array("x", x, SUPPORTED_DTYPES)
     if x.ndim == 0 or not 1 <= x.shape[-1] <= MOST_COMPONENTS:
         raise ValueError(f"x has shape {x.shape}; expected (..., k) with k from 1 to {MOST_COMPONENTS}")
     k = x.shape[-1]
@@ -152,7 +163,6 @@ def _compute(*operands, axis, implementation, **params):
     shape, k = reference.lanes_of(*operands), x.shape[-1]
     if shape[axis] == 0:
         return jnp.zeros((*shape, k), x.dtype), initial_state(h0, (*state_shape(shape, axis), k), state_dtype(x.dtype))
-    if implementation in ("xla", "sequential"):
-        run = matrix_reference.associative if implementation == "xla" else matrix_reference.sequential
-        return reference.through(run, *operands, axis=axis, **params)
+    if implementation in _PLAIN:
+        return reference.through(_PLAIN[implementation], *operands, axis=axis, **params)
     return rules.scan(*operands, axis=axis, **params, implementation=implementation)

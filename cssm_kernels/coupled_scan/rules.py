@@ -1,10 +1,12 @@
-"""The three primitives of coupled_scan. As defined, they run on the kernels of matrix_scan, with G o K, b x and h stored."""
+"""The three primitives of coupled_scan. As defined, they run on the kernels of matrix_scan, with G o K, b x and h stored; or
+of a single component on those of gated_scan, with G o K stored."""
 
 from __future__ import annotations
 
 from cssm_kernels._layout import state_dtype, state_shape
 from cssm_kernels._three_primitives import three_primitives
 from cssm_kernels.coupled_scan import cpu, reference
+from cssm_kernels.gated_scan import rules as gated
 from cssm_kernels.matrix_scan import rules as matrix
 
 
@@ -15,7 +17,7 @@ def _results(*operands, axis, **_):
 
 
 def _definition(*operands, **params):
-    return reference.through(matrix.scan, *operands, **params)
+    return reference.through(reference.Recurrences(gated.scan, matrix.scan), *operands, **params)
 
 
 def _native(*operands, **params):

@@ -14,7 +14,7 @@ from cssm.layers.gated_mixing import GatedMixing
 from cssm.nn.gates import dense_gate, gate_factors, spatial_mean, step_size
 from cssm.nn.short_conv import short_convolutions
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
-from cssm_kernels import gated_scan
+from cssm_kernels.coupled_scan import coupled_scan
 
 GATE_TYPES = ("dense", "factored")
 
@@ -79,16 +79,19 @@ class GatedCSSM(GatedMixing):
             delta = step_size(delta, self.gate_activation)
         with jax.named_scope("recurrence"):
             m_hat = to_spectrum(m, self.implementation)
-            y, after["h"] = gated_scan(
-                jnp.exp(-delta) * kappa,
-                (delta + 1e-8) * b,
-                m_hat,
-                c,
-                before["h"],
+            h = before["h"]
+            y, after["h"] = coupled_scan(
+                jnp.exp(-delta)[..., None, None],
+                kappa[..., None, None],
+                m_hat[..., None],
+                ((delta + 1e-8) * b)[..., None],
+                c[..., None],
+                None if h is None else h[..., None],
                 axis=1,
                 return_final=True,
                 implementation=self.implementation,
             )
+            y, after["h"] = y[..., 0], after["h"][..., 0]
         if last_only:
             y, z = y[:, -1:], z[:, -1:]
         with jax.named_scope("output"):
