@@ -1,7 +1,7 @@
 """`python -m benchmarks.layers`: every mixing layer on our operations against its plain XLA form, forward and backward.
 
 At (B, T, H, W, C) the same parameters and input go through `implementation=None` and "xla"; results and gradients are
-compared before anything is timed, and calls are interleaved. Writes a CSV and, between its marks, the table of docs/layers.md.
+compared before anything is timed, and calls are interleaved. Writes a CSV and, between its marks, docs/layers.md's table.
 """
 
 from __future__ import annotations
