@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import cssm_kernels
+from cssm_kernels.coupled_scan.op import IMPLEMENTATIONS as OF_COUPLED
 from cssm_kernels.delta_scan.op import IMPLEMENTATIONS as OF_DELTA
 from cssm_kernels.gated_scan.op import IMPLEMENTATIONS as OF_GATED
 from cssm_kernels.goom_scan.op import IMPLEMENTATIONS as OF_GOOM
@@ -79,10 +80,17 @@ def _spectral(h0: Any, x: Any, k_hat: Any, **options: Any) -> tuple[Any, Any]:
     return cssm_kernels.spectral_scan(x, k_hat, h0, return_final=True, **options)
 
 
+def _coupled(G: Any, *operands: Any, **options: Any) -> tuple[Any, Any]:
+    """Of a real G, whatever the others are."""
+    G = G if isinstance(G, cssm_kernels.SplitComplex) else jnp.real(G)
+    return cssm_kernels.coupled_scan(G, *operands, **options)
+
+
 PROBES = {
     "linear_scan": Probe(_of(cssm_kernels.linear_scan), ((3,), (3,)), OF_LINEAR),
     "gated_scan": Probe(_of(cssm_kernels.gated_scan), ((3,),) * 4, OF_GATED),
     "matrix_scan": Probe(_of(cssm_kernels.matrix_scan), ((3, 2, 2), (3, 2)), OF_MATRIX),
+    "coupled_scan": Probe(_of(_coupled), ((3, 2, 2), (3, 2, 2), (3, 2), (3, 2), (3, 2)), OF_COUPLED),
     "delta_scan": Probe(_of(cssm_kernels.delta_scan), ((3,), (3,), (3, 2), (3, 2), (3, 2)), OF_DELTA),
     "goom_scan": Probe(_of(cssm_kernels.goom_scan), ((3,), (3,)), OF_GOOM, "complex128", logarithms=True),
     "goom_matrix_scan": Probe(
@@ -246,4 +254,5 @@ def with_table(readme: str, new: str) -> str:
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", 4)
-    README.write_text(with_table(README.read_text(), table()))
+    found = table()
+    README.write_text(with_table(README.read_text(), found))

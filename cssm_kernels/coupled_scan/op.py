@@ -121,8 +121,8 @@ def coupled_scan(
       final of y's shape without `axis` and of the state's dtype (float32 for the half-precision types).
 
     Raises:
-      TypeError: an argument that is no floating-point array (a `SplitComplex` is none), or whose dtype does not fit in x's; a
-        complex G.
+      TypeError: an argument that is no floating-point array (a `SplitComplex` is none), or whose dtype does not fit in x's;
+        a complex G.
       ValueError: shapes that do not fit or broadcast, k out of range, axis out of range, unknown implementation, or one that
         does not run on the platform compiled for.
       ImportError: the native library was not built; jax-triton is asked for and missing, or does not work with this jax.
