@@ -1,4 +1,4 @@
-"""coupled_scan on CUDA has no kernels of its own: which it reaches of matrix_scan's and gated_scan's, and what they compute."""
+"""coupled_scan on CUDA has no kernels of its own: which of matrix_scan's and gated_scan's it reaches, and what comes out."""
 
 from __future__ import annotations
 
