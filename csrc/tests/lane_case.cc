@@ -8,7 +8,7 @@ namespace {
 
 using Numbers = std::vector<Complex>;
 
-const char* const kNames[] = {"gated", "matrix", "delta", "goom"};
+const char* const kNames[] = {"gated", "matrix", "delta", "goom", "coupled"};
 
 LaneOperand operand_like(const Dims& dims, int64_t rows, int64_t columns) {
   LaneOperand o;
@@ -87,6 +87,13 @@ void step(const LaneCase& c, const Dims& at, Numbers& state, Numbers& y) {
       }
       y = state;
       return;
+    case LaneOp::kCoupled:
+      for (int64_t i = 0; i < c.sizes[0]; ++i) {
+        state[i] = in(2, i) * (c.in[3].present ? in(3, i) : 1.0);
+        for (int64_t j = 0; j < c.sizes[0]; ++j) state[i] += in(0, i, j) * in(1, i, j) * before[j];
+        y[i] = state[i] * (c.in[4].present ? in(4, i) : 1.0);
+      }
+      return;
   }
 }
 
@@ -123,7 +130,7 @@ LaneCase random_lane_case(LaneOp op, DType dtype, Random& random) {
   if (c.shape[1] * c.shape[3] > 1000) c.shape[0] = c.shape[2] = 1;  // the sanitizers are slow
   c.axis = random.one_of<int64_t>({0, 1, 1, 3});
   c.reverse = random.chance(0.5);
-  const bool is_vector = op == LaneOp::kMatrix || op == LaneOp::kGoom;
+  const bool is_vector = op == LaneOp::kMatrix || op == LaneOp::kGoom || op == LaneOp::kCoupled;
   c.option = int(op == LaneOp::kMatrix ? random.below(3) : op == LaneOp::kDelta ? random.below(2) : 0);
   c.sizes[0] = random.one_of<int64_t>({1, 2, 3, 4, 5});
   c.sizes[1] = op == LaneOp::kDelta ? random.one_of<int64_t>({1, 2, 3, 4}) : 1;
@@ -157,6 +164,15 @@ LaneCase random_lane_case(LaneOp op, DType dtype, Random& random) {
     case LaneOp::kGoom:
       c.in[0] = make(n, n, 1);
       c.in[1] = random_operand(c, c.shape, n, 1, 1, random);
+      break;
+    case LaneOp::kCoupled:
+      c.in[0] = make(n, n, 1);
+      c.in[0].is_real = true;
+      for (Complex& value : c.in[0].values) value = value.real();
+      c.in[1] = make(n, n, small);
+      c.in[2] = random_operand(c, c.shape, n, 1, 1, random);
+      if (random.chance(0.7)) c.in[3] = make(n, 1, 1);
+      if (random.chance(0.7)) c.in[4] = make(n, 1, 1);
       break;
   }
   if (random.chance(0.6)) {
