@@ -25,8 +25,8 @@ def _recurrence(operands) -> Recurrence | None:
     log_a, log_x, *_ = operands
     # log_a has as many component dimensions more as log_x has: none, or one.
     components = log_a.ndim - log_x.ndim
-    size = log_x.shape[-1:] if components else ()
-    k = size[0] if components else 1
+    k = log_x.shape[-1] if components else 1
+    size = (k,) * components
     if not available() or k > _MOST_COMPONENTS:
         return None
     return Recurrence(
