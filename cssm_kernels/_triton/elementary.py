@@ -27,7 +27,7 @@ class Format(NamedTuple):
     sin: tuple[float, ...]
     cos: tuple[float, ...]
     round: float  # x + round holds the nearest whole number in its low bits
-    half_pi: tuple[float, float, float]
+    half_pi: tuple[float, ...]  # three parts
     # (atan q - q) / q^3 in q^2, |q| <= 1 / 2
     atan: tuple[float, ...]
     quarter_pi: tuple[float, float]
