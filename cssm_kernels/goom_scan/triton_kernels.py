@@ -83,15 +83,21 @@ def _sum(terms):
 
 
 @triton.jit
-def _step(before, operands, OPTION: tl.constexpr):
+def _terms(before, operands, i):
+    """x_i and each a_ij h_j, of which the state's component i is the sum."""
     log_a, log_x = operands
     rows: tl.constexpr = len(log_x)
+    terms = (_from_log(log_x[i]),)
+    for j in tl.static_range(rows):
+        terms = terms + (_product(_from_log(log_a[i * rows + j]), _component(before, j)),)
+    return terms
+
+
+@triton.jit
+def _step(before, operands, OPTION: tl.constexpr):
     state = ()
-    for i in tl.static_range(rows):
-        terms = (_from_log(log_x[i]),)
-        for j in tl.static_range(rows):
-            terms = terms + (_product(_from_log(log_a[i * rows + j]), _component(before, j)),)
-        re, im, k = _sum(terms)
+    for i in tl.static_range(len(operands[1])):
+        re, im, k = _sum(_terms(before, operands, i))
         state = state + ((re,), (im,), (k,))
     return state
 
@@ -123,22 +129,20 @@ def _step_vjp(before, operands, ct, carry, OPTION: tl.constexpr):
     """With g = carry + ct, of log h: dlog x_i = g_i x_i / h_i, dlog a_ij = g_i w_ij, and w^T g goes on,
     w_ij = a_ij h_j / h_i, h_j of the step before; all of them 0 where h_i is.
     """
-    log_a, log_x = operands
-    rows: tl.constexpr = len(log_x)
-    after = _step(before, operands, OPTION)
+    rows: tl.constexpr = len(operands[1])
     dlog_x = ()
     dlog_a = ()
     passed = ()
     for i in tl.static_range(rows):
         passed = passed + (zero_like(carry[i]),)
     for i in tl.static_range(rows):
-        now = _component(after, i)
+        terms = _terms(before, operands, i)
+        now = _sum(terms)
         share = _share(add(carry[i], ct[i]), now)
-        dlog_x = dlog_x + (_shared(share, _from_log(log_x[i]), now),)
+        dlog_x = dlog_x + (_shared(share, terms[0], now),)
         sums = ()
         for j in tl.static_range(rows):
-            term = _product(_from_log(log_a[i * rows + j]), _component(before, j))
-            weighted = _shared(share, term, now)
+            weighted = _shared(share, terms[1 + j], now)
             dlog_a = dlog_a + (weighted,)
             sums = sums + (add(passed[j], weighted),)
         passed = sums

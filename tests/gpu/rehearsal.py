@@ -38,6 +38,7 @@ def rehearsed():
     from cssm_kernels import _native
     from cssm_kernels.delta_scan import rules as delta
     from cssm_kernels.gated_scan import rules as gated
+    from cssm_kernels.goom_scan import rules as goom
     from cssm_kernels.linear_scan import rules as linear
     from cssm_kernels.matrix_scan import rules as matrix
     from cssm_kernels.spectral_scan import rules as spectral
@@ -50,8 +51,8 @@ def rehearsed():
             jax.ffi.register_ffi_target(name, handler, platform=platform)
     for primitive in (spectral.scan, spectral.vjp):
         primitive.register_native("cpu", "cuda", primitive.native["cuda"]["cuda"])
-    lanes = [primitive for rules in (gated, matrix, delta) for primitive in (rules.scan, rules.vjp)]
-    for primitive in (linear.scan, linear.vjp, *lanes):
+    lanes = [primitive for rules in (gated, matrix, delta, goom) for primitive in (rules.scan, rules.vjp)]
+    for primitive in (linear.scan, linear.vjp, *lanes, goom.matrix_scan, goom.matrix_vjp):
         primitive.register_native("cpu", "triton", primitive.native["cpu"]["cpu"])
     linear.tangent.register_native(
         "cpu", "triton", functools.partial(linear.tangent.definition, implementation="triton")

@@ -1,4 +1,4 @@
-"""The shared matrix of gated_scan, matrix_scan and delta_scan on the GPU."""
+"""The shared matrix of the operations of the Triton engine over lanes, on the GPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 from tests.gpu.device import on_cpu
 from tests.matrix import cases, test_transforms, test_values
 from tests.matrix.cases import Case, random_array
-from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, MATRIX_SCAN
+from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, GOOM_MATRIX_SCAN, GOOM_SCAN, MATRIX_SCAN
 
 pytestmark = pytest.mark.gpu
 directions = test_values.directions
 each_operation = pytest.mark.parametrize(
-    "operation", [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN], ids=lambda operation: operation.name
+    "operation",
+    [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN, GOOM_SCAN, GOOM_MATRIX_SCAN],
+    ids=lambda operation: operation.name,
 )
 # More components than the kernels unroll are not theirs.
 MOST_COMPONENTS = 4
@@ -31,6 +33,8 @@ def taken(chosen):
 @directions
 @pytest.mark.parametrize("dtype", cases.REAL + cases.COMPLEX)
 def test_matrix(operation, reverse, dtype, rng):
+    if dtype not in operation.dtypes:
+        pytest.skip(f"{operation.name} has no {dtype}")
     for case in taken(operation.cases):
         with test_values._naming(case):
             test_values.check_values(operation, "triton", case, dtype, reverse, rng)

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 # Modules of Triton code that kernels are made of, in the order in which they import each other.
-_SHARED = tuple(f"cssm_kernels._triton.{name}" for name in ("values", "tiles", "lane_kernels"))
+_SHARED = tuple(f"cssm_kernels._triton.{name}" for name in ("values", "elementary", "tiles", "lane_kernels"))
 _SIGNS = ("over the bound", "NaN where there should be none", "tools/ptxsim")
 
 

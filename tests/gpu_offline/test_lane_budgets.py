@@ -1,4 +1,4 @@
-"""What the assembler makes of the kernels of gated_scan, matrix_scan and delta_scan: no spills, room for enough warps."""
+"""What the assembler makes of the kernels of the engine over lanes: no spills, room for enough warps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from cssm_kernels import delta_scan, gated_scan, matrix_scan
+from cssm_kernels import delta_scan, gated_scan, goom_matrix_scan, goom_scan, matrix_scan
 from tools.gpu_offline import sass
 from tools.gpu_offline.custom_call import triton_calls
 
@@ -31,6 +31,13 @@ CONFIGURATIONS = {
     "3x3 constant": (matrix_scan, {}, [((1, 1, 8704, 3, 3), "complex64"), ((1, 64, 8704, 3), "complex64")], 64),
     "4x4": (matrix_scan, {}, [((1, 64, 8704, 4, 4), "complex64"), ((1, 64, 8704, 4), "complex64")], 64),
     "keys of 4": (delta_scan, {}, [((8, 32, 16, 1), "float32")] * 2 + [((8, 32, 16, 544, 4), "complex64")] * 3, 32),
+    "logarithms": (goom_scan, {}, [((1, 64, 17_408), "complex64")] * 2, 32),
+    "logarithms in double precision": (goom_scan, {}, [((1, 64, 17_408), "complex128")] * 2, 64),
+    "logarithms, 2x2": (
+        *(goom_matrix_scan, {}),
+        [((8, 256, 2176, 2, 2), "complex64"), ((8, 256, 2176, 2), "complex64")],
+        32,
+    ),
 }
 # Warps a multiprocessor must have room for: a thread may hold a 4 x 4 complex state, its cotangent and their products.
 ROOM = 8

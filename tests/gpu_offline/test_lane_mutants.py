@@ -1,4 +1,4 @@
-"""Planted bugs in the Triton engine of gated_scan, matrix_scan and delta_scan, and in their steps: each is caught."""
+"""Planted bugs in the Triton engine over lanes, and in its operations' steps: each is caught."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import pytest
 
 from cssm_kernels.delta_scan import triton_kernels as delta
 from cssm_kernels.gated_scan import triton_kernels as gated
+from cssm_kernels.goom_scan import triton_kernels as goom
 from cssm_kernels.matrix_scan import triton_kernels as matrix
 from tests.gpu_offline.mutants import assert_caught, plant
-from tests.gpu_offline.test_lane_scans import check_that_no_nan_passes_a_reset
+from tests.gpu_offline.test_lane_scans import check_range, check_that_no_nan_passes_a_reset
 from tests.matrix import test_values
 from tests.matrix.cases import Case
-from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, MATRIX_SCAN
+from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, GOOM_MATRIX_SCAN, GOOM_SCAN, MATRIX_SCAN
 
 LONG = Case((35, 9), 0, (35, 9), reset="element")
 CONSTANT = Case((9, 40), 0, (1, 40))
@@ -24,7 +25,12 @@ VECTORS = Case((5, 20), 0, (5, 20), sizes=(3,))
 UPPER = Case((5, 20), 0, (5, 20), sizes=(3,), options=(("triangular", "upper"),))
 ROWS = Case((5, 9), 0, (5, 9), sizes=(2, 3))
 PLAIN = Case((5, 9), 0, (5, 9), sizes=(2, 3), options=(("write_key", "plain"),))
-NAN = None
+NUMBERS = Case((5, 9), 0, (5, 9), reset="element")
+SEVERAL = Case((35, 9), 0, (1, 9))
+PAIRS = Case((3, 9), 0, (3, 9))
+_ENTERED = "_from_log(logs[i])\n        state = state + ((re,), (im,), (k"
+_ENTERS = (_ENTERED, _ENTERED + " + 1")
+NAN, RANGE = "NaN", "range"
 
 # what is wrong: (operation, code, what stands in its place, where it shows)
 MUTANTS = {
@@ -59,13 +65,39 @@ MUTANTS = {
         ROWS,
     ),
     "rows share their values": (DELTA_SCAN, "m = multiply(beta[0], v[r])", "m = multiply(beta[0], v[0])", ROWS),
+    "an initial state enters too large": (GOOM_SCAN, *_ENTERS, NUMBERS),
+    "a number leaves as one": (GOOM_SCAN, "0, LEAVE(state)", "0, state", NUMBERS),
+    "a zero keeps its size": (GOOM_SCAN, 'im) == 0, float("-inf"), k)', "im) < 0, 0.0, k)", RANGE),
+    "terms are not aligned": (GOOM_SCAN, "tl.where(term[2] == k, 0.0, term[2] - k)", "term[2] - term[2]", NUMBERS),
+    "a sum keeps its old size": (GOOM_SCAN, "k + own)", "k)", NUMBERS),
+    "a share of the state before": (GOOM_SCAN, "now = _sum(terms)", "now = _component(before, i)", NUMBERS),
+    "a sine of the wrong sign": (GOOM_SCAN, "(quarters & 2) << to_sign", "(quarters & 1) << to_sign", NUMBERS),
+    "an angle of the wrong half-plane": (GOOM_SCAN, "4.0 - quarters", "2.0 - quarters", NUMBERS),
+    "too few iterations": (GOOM_SCAN, "C3, iterations=3", "C3, iterations=1", NUMBERS),
+    "a polynomial a term short": (GOOM_SCAN, ", -0.00019503628),", "),", NUMBERS),
+    "a later segment enters again": (
+        GOOM_SCAN,
+        "_read(starts, segment, PLAN.starts",
+        "_read(starts, 0, PLAN.starts",
+        SEVERAL,
+    ),
+    "weights are transposed": (GOOM_MATRIX_SCAN, "add(passed[j], weighted)", "add(passed[j], dlog_x[i])", PAIRS),
+    "a matrix of logarithms is transposed": (GOOM_MATRIX_SCAN, "log_a[i * rows + j]", "log_a[j * rows + i]", PAIRS),
 }
-KERNELS = {"gated_scan": gated, "matrix_scan": matrix, "delta_scan": delta}
+KERNELS = {
+    "gated_scan": gated,
+    "matrix_scan": matrix,
+    "delta_scan": delta,
+    "goom_scan": goom,
+    "goom_matrix_scan": goom,
+}
 
 
 def check(operation, case):
     if case is NAN:
         return check_that_no_nan_passes_a_reset(operation)
+    if case is RANGE:
+        return check_range()
     for reverse in (False, True):
         for what in (test_values.check_values, test_values.check_gradients):
             what(operation, "triton", case, "complex64", reverse, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""gated_scan, matrix_scan and delta_scan in Triton: the shared matrix on the PTX of their kernels, interpreted."""
+"""The operations of the Triton engine over lanes: the shared matrix on the PTX of their kernels, interpreted."""
 
 from __future__ import annotations
 
@@ -7,21 +7,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cssm_kernels import gated_scan, matrix_scan
+from cssm_kernels import gated_scan, goom_scan, matrix_scan
 from tests.matrix import test_transforms, test_values
-from tests.matrix.cases import COMPLEX, REAL, Case, random_array
-from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, MATRIX_SCAN
+from tests.matrix.cases import Case, random_array
+from tests.matrix.operations import DELTA_SCAN, GATED_SCAN, GOOM_MATRIX_SCAN, GOOM_SCAN, LINEAR_SCAN, MATRIX_SCAN
 from tools.gpu_offline import triton_bridge
 
 CAPABILITIES = [80, 90, 100, 120]
-DTYPES = REAL + COMPLEX
 # More components than the kernels unroll are not theirs.
 MOST_COMPONENTS = 4
 each_operation = pytest.mark.parametrize(
-    "operation", [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN], ids=lambda operation: operation.name
+    "operation",
+    [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN, GOOM_SCAN, GOOM_MATRIX_SCAN],
+    ids=lambda operation: operation.name,
 )
 # Backwards several segments of time, the last one short.
 SEGMENTS = [Case((70, 5), 0, (70, 5), reset="element"), Case((2, 131), 1, (1, 131), h0=False)]
+# For the largest kernels, the slowest to compile.
+FEWER = {
+    "delta_scan": [*DELTA_SCAN.gradient_cases, *SEGMENTS],
+    "goom_scan": [*GOOM_SCAN.gradient_cases[::2], *SEGMENTS],
+    "goom_matrix_scan": [
+        Case((7, 21), 0, (7, 1), sizes=(3,), reset="step"),
+        Case((7, 21), 0, (1, 21), h0=False),
+        Case((5, 9), 0, (5, 9), sizes=(4,)),
+        SEGMENTS[0],
+    ],
+}
 
 
 def check(operation, case, dtype, reverse):
@@ -35,14 +47,16 @@ def check(operation, case, dtype, reverse):
 @each_operation
 def test_matrix(capability, operation):
     """Values and gradients: each case in one dtype and direction, compiled for one capability, which sees all of those."""
-    cases = operation.gradient_cases if operation is DELTA_SCAN else operation.cases  # the largest kernels, the slowest
-    cases = [*cases, *SEGMENTS]
+    cases = FEWER.get(operation.name, [*operation.cases, *SEGMENTS])
+    dtypes = operation.dtypes
     for i, case in enumerate(case for case in cases if max(case.sizes, default=1) <= MOST_COMPONENTS):
-        if CAPABILITIES[(i + i // 6) % 4] == capability:
-            check(operation, case, DTYPES[i % 6], i % 4 < 2)
+        if CAPABILITIES[(i + i // len(dtypes)) % 4] == capability:
+            check(operation, case, dtypes[i % len(dtypes)], i % 4 < 2)
 
 
-@each_operation
+@pytest.mark.parametrize(
+    "operation", [GATED_SCAN, MATRIX_SCAN, DELTA_SCAN, GOOM_SCAN], ids=lambda operation: operation.name
+)
 def test_second_order_in_both_modes(one_capability, operation, rng):
     test_transforms.test_second_order_in_both_modes(operation, "triton", False, "complex128", operation.small[-1], rng)
 
@@ -65,6 +79,24 @@ def check_that_no_nan_passes_a_reset(operation):
 @each_operation
 def test_no_nan_passes_a_reset(one_capability, operation):
     check_that_no_nan_passes_a_reset(operation)
+
+
+def check_range():
+    """States of 1e-180 to 1e180 in complex64, begun anew from e^-120."""
+    steps = np.arange(60)
+    log_a = (1j * (steps[:, None] % 3) + np.log([1e3, 1e-3])).astype("complex64")
+    log_x = np.full((60, 2), -np.inf, "complex64")
+    log_x[0], log_x[40] = 1 - 1j, -120
+    a, x = (np.exp(v.astype(complex)) for v in (log_a, log_x))
+    expected = LINEAR_SCAN.truth({"a": a, "x": x, "reset": (steps == 40)[:, None]})[0]
+    scan = lambda a, x: goom_scan(a, x, reset=steps == 40, implementation="triton")
+    actual = np.asarray(jax.jit(scan)(log_a, log_x), complex)
+    test_values.assert_within(actual.real, np.log(np.abs(expected)), 2**-16 + 2**-24 * 420)
+    test_values.assert_within(np.exp(1j * actual.imag), expected / np.abs(expected), 2**-16)
+
+
+def test_beyond_the_range_of_numbers(one_capability):
+    check_range()
 
 
 def test_a_gradient_under_vmap(one_capability, rng):

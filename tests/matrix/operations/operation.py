@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.matrix.cases import Arrays, Case
+from tests.matrix.cases import COMPLEX, REAL, Arrays, Case
 
 Implementation = str | None
 
@@ -24,16 +24,20 @@ class Operation:
         step in precision eps.
       gradients: (operands, cotangents of outputs and final state, **options) -> gradients by name, in NumPy.
       make: (case, dtype, rng) -> operands.
-      main: the operand that has the shape and the dtype of the outputs, where nothing is broadcast; linear in it and in h0.
+      main: the operand that has the shape and the dtype of the outputs, where nothing is broadcast.
+      is_linear: linear in that and h0, taken together.
       gates: the operands whose lanes may be broadcast in any dimension.
       components: how many trailing dimensions of an operand are components, by name; none if not here.
       rules: the operation's three primitives.
       cases: what values are tried on, and
       gradient_cases: gradients; no empty ones.
+      reference_cases: what values and gradients of the references are tried on, if not all of those.
       small: for derivatives by finite differences.
       draw_options: (draw, rank, axis) -> more arguments of a Case for Hypothesis.
       implementations: names to pass as `implementation=`; None is the default.
       native: those that run as one custom call, without memory or compile time growing with T.
+      bare: the operation alone, where `call` is more than that.
+      dtypes: those of `main`.
     """
 
     name: str
@@ -52,12 +56,20 @@ class Operation:
     native: tuple[Implementation, ...] = ()
     custom_call: str = ""
     components: Mapping[str, int] = field(default_factory=dict)
+    bare: Callable[..., tuple[Any, Any]] | None = None
+    dtypes: tuple[str, ...] = REAL + COMPLEX
+    is_linear: bool = True
+    reference_cases: Sequence[Case] | None = None
     draw_options: Callable[..., dict[str, Any]] = lambda draw, rank, axis: {}
 
     @property
     def primitives(self) -> tuple[Implementation, ...]:
         """Implementations that differentiate by rules of their own: the native ones, or the default where there is none."""
         return tuple(name for name in self.native if name is not None) or (None,)
+
+    @property
+    def alone(self) -> Callable[..., tuple[Any, Any]]:
+        return self.bare or self.call
 
     @property
     def references(self) -> tuple[Implementation, ...]:
