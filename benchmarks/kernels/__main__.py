@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     if platform == platforms.CUDA:
         allocators = allocators[:1]
         gone = ", ".join(case.name for case in CASES if case not in cases(platform))
-        print(f"left out on a GPU: {gone}: XLA's transforms on both sides; copies in place: {NOT_ON_A_GPU}")
+        print(f"left out on a GPU: {gone}: XLA on both sides; copies in place: {NOT_ON_A_GPU}")
     results: list[dict[str, Any]] = []
     for allocator in allocators:
         long = not arguments.no_long and allocator == allocators[0] and arguments.only in "compile"

@@ -124,13 +124,12 @@ def _convolve_jvp(primals, tangents, **params):
 
 
 def _convolve_transpose(cotangents, operands, is_linear, *, axis, offset, implementation, **_):
+    """In x without a bias, or in the kernel and the bias if there is one: convolve is linear in nothing else."""
     (ct,), (x, kernel, bias) = cotangents, operands
     params = {"axis": axis, "offset": offset, "implementation": implementation}
     if is_linear[0]:
         return [_adjoint(ct, kernel, x.aval, **params), None, None]
-    if not is_linear[1]:
-        return [None, None, sum_to(ct.astype(bias.aval.dtype), bias.aval.shape)]
-    of_kernel, of_bias = kernel.aval, bias.aval if is_linear[2] else None
+    of_kernel, of_bias = kernel.aval, None if bias is None else bias.aval
     lead = np.broadcast_shapes(*(v.shape[:axis] for v in (of_kernel, of_bias) if v is not None))
     dkernel, *dbias = correlate(
         x,

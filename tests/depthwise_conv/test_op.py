@@ -93,6 +93,8 @@ def test_no_bias_and_each_operand_alone(rng):
         assert_all_close(jax.vjp(of_one, (x, kernel, bias)[i])[1](g)[0], expected)
         tangent = jax.jvp(of_one, ((x, kernel, bias)[i],), (moved,))[1]
         np.testing.assert_allclose(np.vdot(tangent, g), np.vdot(moved, expected), 1e-11)
+    of_bias = lambda g: jax.vjp(depthwise_conv, x, kernel, bias)[1](g)[2]
+    np.testing.assert_array_equal(jax.vjp(of_bias, g)[1](bias)[0], np.broadcast_to(bias, g.shape))
 
 
 @pytest.mark.parametrize("batched", [b for b in itertools.product([0, None], repeat=3) if b != (None,) * 3], ids=str)
