@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cssm_kernels._layout import lane_shape, state_shape
+from cssm_kernels._primitive import same_varying_axes
 from cssm_kernels.goom import arithmetic
 from cssm_kernels.goom_scan.scaled import Scaled, from_log, product, to_log, total
 
@@ -144,6 +145,7 @@ def _time_first(log_a, log_x, log_h0, reset, axis):
         return jax.tree.map(lambda v: jnp.moveaxis(jnp.broadcast_to(v, shape), axis, 0), value)
 
     log_h0 = jnp.full((1,) * len(lanes) + (size,), -jnp.inf, log_x.dtype) if log_h0 is None else log_h0
+    log_a, log_x, log_h0 = same_varying_axes([log_a, log_x, log_h0])  # a state like the next one, also under shard_map
     h = full(from_log(log_h0), (*state_shape(lanes, axis), size))
     a, x = full(from_log(log_a), (*lanes, size, size)), full(from_log(log_x), (*lanes, size))
     reset = None if reset is None else full(reset[..., None], (*lanes, 1))
