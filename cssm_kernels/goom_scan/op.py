@@ -14,7 +14,7 @@ from cssm_kernels._layout import (
     SPECTRUM_DTYPES,
     aligned_reset,
     aligned_state,
-    as_dtype,
+    as_gate,
     broadcast_lanes,
     check_flags,
     checked_array,
@@ -59,7 +59,7 @@ def goom_scan(
 
     Args:
       log_a: logarithms of the transitions: a `Goom` or an array. Its shape broadcasts with log_x's by NumPy's rules. log_x's
-        dtype or a narrower one, also real: that of positive numbers.
+        dtype or a narrower one; or real, those of positive numbers, and read as such.
       log_x: logarithms of the inputs, (..., T, ...) with T on `axis`; complex64 or complex128.
       log_h0: that of the initial state; broadcasts to the result's shape without `axis`. log_x's dtype or a narrower one.
       axis: the time axis of the result.
@@ -135,7 +135,8 @@ def _scan(components, log_a, log_x, log_h0, axis, reverse, reset, return_final, 
         raise ValueError(f"implementation is {implementation!r}, but compat is True; expected None or 'xla'")
     of = Goom if isinstance(log_x, Goom) else lambda logs: logs
     log_x = checked_array("log_x", _logs(log_x), SPECTRUM_DTYPES)
-    log_a = as_dtype("log_a", _logs(log_a), log_x.dtype, "log_x's dtype")
+    log_a = as_gate("log_a", _logs(log_a), log_x, "log_x")
+    log_a = log_a.astype(log_x.dtype) if compat else log_a
     k = _components(log_a, log_x) if components else ()
     shape = broadcast_lanes(log_x=(log_x, components), log_a=(log_a, 2 * components))
     axis = lane_axis("axis", axis, shape)

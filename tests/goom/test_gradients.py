@@ -1,11 +1,11 @@
-"""Derivatives of goom_scan and goom_matrix_scan, against those of the recurrence in linear space in double precision."""
+"""Derivatives of goom_scan and goom_matrix_scan, against those of the recurrence in linear space in double precision: of the
+associative scans, which the shared matrix leaves out, and where numbers are 0 or out of range."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import cssm_kernels
 from cssm_kernels import Goom, goom_matrix_scan, goom_scan
 
 IMPLEMENTATIONS = ["cpu", "xla", "sequential"]
@@ -55,26 +55,22 @@ def assert_trees_close(got, want, tolerance=1e-9):
         np.testing.assert_allclose(g, w, rtol=tolerance, atol=tolerance * np.abs(w).max())
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_gradients(rng, implementation, kind, reverse):
+@pytest.mark.parametrize("kind, reverse", [("numbers", True), ("vectors", False)])
+def test_gradients(rng, kind, reverse):
     op, operands = problem(rng, kind)
     reset = np.array([0, 0, 1, 0], bool)
     states, final = linear(*map(jnp.exp, operands), reset, reverse)
     weights = numbers(rng, *states.shape), numbers(rng, *final.shape)
-    got = scalar_of(pair(op, reset=reset, reverse=reverse, implementation=implementation), weights)
+    got = scalar_of(pair(op, reset=reset, reverse=reverse, implementation="xla"), weights)
     want = scalar_of(of_logs(lambda *o: linear(*o, reset, reverse)), weights)
     assert_trees_close(*(jax.jit(jax.grad(f, (0, 1, 2)))(*operands) for f in (got, want)))
     tangents = [numbers(rng, *o.shape) for o in operands]
     assert_trees_close(*(jax.jit(lambda *o, f=f: jax.jvp(f, o, tuple(tangents)))(*operands) for f in (got, want)))
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-def test_second_order(rng, implementation, kind):
+def test_second_order(rng):
     """Forward over reverse and reverse over reverse."""
-    op, operands = problem(rng, kind)
+    op, operands = problem(rng, "numbers")
     weights = [numbers(rng, *o.shape) for o in linear(*map(jnp.exp, operands))]
     tangents = tuple(numbers(rng, *o.shape) for o in operands)
 
@@ -86,52 +82,7 @@ def test_second_order(rng, implementation, kind):
 
         return jax.jit(lambda *o: (jax.jvp(gradient, o, tangents)[1], jax.grad(along, (0, 1, 2))(*o)))(*operands)
 
-    assert_trees_close(second(pair(op, implementation=implementation)), second(of_logs(linear)))
-
-
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-def test_each_operand_alone_and_broadcast(rng, kind):
-    op, (log_a, log_x, log_h0) = problem(rng, kind)
-    log_a = log_a[:, :1]  # shared by the lanes: its gradient is their sum
-    weights = numbers(rng, *log_x.shape)
-    full = jnp.broadcast_to(log_a, (STEPS, 3, *log_a.shape[2:]))
-    want = jax.grad(lambda *o: jnp.sum(weights * of_logs(linear)(*o)[0]).real, (0, 1, 2))(full, log_x, log_h0)
-    wants = jnp.sum(want[0], 1, keepdims=True), want[1], want[2]
-    for i in range(3):
-        got = jax.jit(jax.grad(lambda *o: jnp.sum(weights * op(*o)).real, i))(log_a, log_x, log_h0)
-        assert_trees_close(got, wants[i])
-
-
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-def test_without_an_initial_state(rng, kind):
-    op, (log_a, log_x, _) = problem(rng, kind)
-    weights = numbers(rng, *log_x.shape)
-    got = jax.jit(jax.grad(lambda *o: jnp.sum(weights * op(*o)).real, (0, 1)))(log_a, log_x)
-
-    def from_zero(log_a, log_x):
-        return linear(jnp.exp(log_a), jnp.exp(log_x), jnp.zeros_like(log_x[0]))[0]
-
-    want = jax.grad(lambda *o: jnp.sum(weights * jnp.log(from_zero(*o))).real, (0, 1))(log_a, log_x)
-    assert_trees_close(got, want)
-    np.testing.assert_array_equal(got[0][0], 0)
-
-
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-def test_vmap(rng, kind):
-    op, operands = problem(rng, kind)
-    weights = numbers(rng, *operands[1].shape)
-
-    def gradients(*operands):
-        return jax.grad(lambda *o: jnp.sum(weights * op(*o)).real, (0, 1, 2))(*operands)
-
-    batched = [jnp.stack([o, 2 * o], 1) for o in operands]
-    for which in ((True, True, True), (True, False, False), (False, True, False), (False, False, True)):
-        axes = [1 if w else None for w in which]
-        given = [b if w else o for b, o, w in zip(batched, operands, which)]
-        got = jax.jit(jax.vmap(lambda *o: (op(*o), gradients(*o)), axes))(*given)
-        for i in range(2):
-            one = [g[:, i] if w else g for g, w in zip(given, which)]
-            assert_trees_close(jax.tree.map(lambda v: v[i], got), jax.jit(lambda *o: (op(*o), gradients(*o)))(*one))
+    assert_trees_close(second(pair(op, implementation="xla")), second(of_logs(linear)))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -186,15 +137,3 @@ def test_gradients_far_out_of_the_range_of_numbers(rng):
     for sign in (1, -1):
         got = gradients(log_a + sign * np.log(1e3), log_x + sign * growth)
         assert_trees_close(got, want, 1e-8)
-
-
-def test_remat_and_export(rng):
-    op, operands = problem(rng, "numbers")
-
-    def loss(*operands):
-        return jnp.sum(op(*operands)).real
-
-    want = jax.jit(jax.grad(loss))(*operands)
-    assert_trees_close(jax.jit(jax.grad(jax.checkpoint(loss)))(*operands), want)
-    exported = jax.export.export(jax.jit(jax.grad(loss)), disabled_checks=cssm_kernels.export_checks())(*operands)
-    assert_trees_close(jax.export.deserialize(exported.serialize()).call(*operands), want)
