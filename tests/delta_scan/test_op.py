@@ -7,14 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cssm_kernels import delta_scan, gated_scan
+import cssm_kernels
+from cssm_kernels import gated_scan
 from tests import refusal
+from tests.compiled import compiled
 from tests.matrix.cases import random_array
 
 GATE = np.ones((5, 3), np.float32)
 K = np.ones((5, 3, 2), np.float32)
 V = np.ones((5, 3, 4), np.float32)
 ARGUMENTS = dict(a=GATE, beta=GATE, k=K, v=V, q=K)
+delta_scan = compiled(cssm_kernels.delta_scan)
 each_implementation = pytest.mark.parametrize("implementation", [None, "cpu", "xla", "sequential"], ids=str)
 
 
@@ -66,7 +69,7 @@ each_implementation = pytest.mark.parametrize("implementation", [None, "cpu", "x
     ]
 )
 def test_refuses(refused, under_jit):
-    refusal.check(delta_scan, refused, under_jit)
+    refusal.check(cssm_kernels.delta_scan, refused, under_jit)
 
 
 def operands(rng, dtype, steps=9, lanes=3, d_k=4, d_v=2):

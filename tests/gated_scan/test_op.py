@@ -7,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cssm_kernels import gated_scan, linear_scan
+import cssm_kernels
+from cssm_kernels import linear_scan
 from tests import refusal
+from tests.compiled import compiled
 from tests.matrix.cases import random_array
 
 X = np.ones((5, 3), np.float32)
 GATES = dict(a=X, b=X, x=X)
+gated_scan = compiled(cssm_kernels.gated_scan)
 each_implementation = pytest.mark.parametrize("implementation", [None, "cpu", "xla", "sequential"], ids=str)
 
 
@@ -50,7 +53,7 @@ each_implementation = pytest.mark.parametrize("implementation", [None, "cpu", "x
     ]
 )
 def test_refuses(refused, under_jit):
-    refusal.check(gated_scan, refused, under_jit)
+    refusal.check(cssm_kernels.gated_scan, refused, under_jit)
 
 
 @each_implementation

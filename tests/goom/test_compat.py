@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import cssm_kernels
 from cssm_kernels.goom import Goom, compat
-from tests.goom.compiled import goom_matrix_scan, goom_scan
+from tests.compiled import compiled
+
+goom_scan, goom_matrix_scan = map(compiled, (cssm_kernels.goom_scan, cssm_kernels.goom_matrix_scan))
 
 EPS = {np.complex64: 2.0**-23, np.complex128: 2.0**-52}
 DTYPES = [np.complex64, np.complex128]

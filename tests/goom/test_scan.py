@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.goom.compiled import goom_matrix_scan, goom_scan
 
 import cssm_kernels
 from cssm_kernels import Goom
+from tests.compiled import compiled
+
+goom_scan, goom_matrix_scan = map(compiled, (cssm_kernels.goom_scan, cssm_kernels.goom_matrix_scan))
 
 IMPLEMENTATIONS = ["cpu", "xla", "sequential"]
 RTOL = {np.complex64: 2e-5, np.complex128: 1e-12}
