@@ -30,7 +30,6 @@ FEWER = {
     "goom_matrix_scan": [
         Case((7, 21), 0, (7, 1), sizes=(3,), reset="step"),
         Case((7, 21), 0, (1, 21), h0=False),
-        Case((5, 9), 0, (5, 9), sizes=(4,)),
         SEGMENTS[0],
     ],
 }

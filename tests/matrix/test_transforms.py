@@ -60,9 +60,9 @@ def test_third_order(operation, implementation, rng):
     check_grads(run, (operands,), order=3, modes=modes)
 
 
-def subsets(names, reverse):
-    """Every non-empty subset, batched at 0 and at 1. Of many names, each alone, or all but each in `reverse`, in turns."""
-    if len(names) < 4:
+def subsets(names, reverse, every):
+    """Every non-empty subset, batched at 0 and at 1; or each alone, or all but each in `reverse`, in turns."""
+    if every:
         sizes = range(1, len(names) + 1)
         return [(subset, at) for size in sizes for subset in itertools.combinations(names, size) for at in (0, 1)]
     chosen = [tuple(n for n in names if (n == name) != reverse) for name in names]
@@ -98,7 +98,7 @@ def test_vmap_over_each_subset_of_operands(operation, implementation, reverse, d
         return value, grad(operands), hvp
 
     alone, scales = jax.jit(everything), (1.0, 0.5, -0.7)
-    for batched, at in subsets(names, reverse):
+    for batched, at in subsets(names, reverse, len(names) < 4 and operation.bare is None):
         axes = {name: min(at, base[name].ndim) if name in batched else None for name in names}
         scaled = lambda name, s: base[name] * s if name in batched else base[name]
         stacked = {
