@@ -24,10 +24,10 @@ bench-kernels: $(VENV)/.bench
 test: lint pytest
 
 pytest: $(VENV)/.test
-	$(PY) -m pytest -n 2 --ignore=tests/gpu_offline $(TEST_ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal --ignore=tests/gpu_offline $(TEST_ARGS)
 
 test-gpu-offline: $(VENV)/.gpu-test
-	$(PY) -m pytest -n 2 tests/gpu_offline $(TEST_ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal tests/gpu_offline $(TEST_ARGS)
 
 install-gpu: $(VENV)/.gpu
 

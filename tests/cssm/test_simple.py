@@ -295,7 +295,7 @@ def test_stages_are_named_in_the_compiled_program(rng):
     model = SimpleCSSM(**SMALL)
     text = jax.jit(model.apply).lower(random_variables(model, x), x).as_text(debug_info=True)
     for scope in ("stem", "cssm_0/transition", "cssm_0/spectral_scan", "cssm_0/projection", "readout"):
-        assert re.search(scope.replace("/", "/[^\"]*"), text)
+        assert re.search(scope.replace("/", '/[^"]*'), text)
 
 
 def test_rotary_position_warns_and_changes_nothing(rng):

@@ -13,6 +13,7 @@ from benchmarks.gpu_report.deviceless import compile_for
 from benchmarks.gpu_report.targets import B200, H100
 from cssm_kernels import _native, linear_scan
 
+pytestmark = pytest.mark.usefixtures("optimised")
 X = jax.ShapeDtypeStruct((64, 4096), jnp.complex64)
 A = jax.ShapeDtypeStruct((4096,), jnp.complex64)
 # Instructions of the schedule that are no work on the device.

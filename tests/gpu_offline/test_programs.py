@@ -16,6 +16,7 @@ from benchmarks.gpu_report.deviceless import compile_for
 from benchmarks.gpu_report.targets import B200, H100
 from cssm_kernels import linear_scan
 
+pytestmark = pytest.mark.usefixtures("optimised")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
