@@ -121,13 +121,35 @@ struct Butterfly<2, C> {
   }
 };
 
+// a - b in the units that multiply, where those that add are another pair: a butterfly has three sums to a product, and
+// is as fast as the busier pair. One is hidden from the compiler, which would do without the product.
+template <class C>
+CSSM_INLINE Lanes<C> difference_by_multiplying(Lanes<C> a, Lanes<C> b) {
+#if defined(__FMA__)
+  typename Lanes<C>::V one = typename Lanes<C>::V{} + C(1);
+  asm("" : "+v"(one));
+  return {a.re * one - b.re, a.im * one - b.im};
+#else
+  return a - b;
+#endif
+}
+
 template <class C>
 CSSM_INLINE void butterfly4(Lanes<C>& a0, Lanes<C>& a1, Lanes<C>& a2, Lanes<C>& a3) {
   const Lanes<C> s = a0 + a2, d = a0 - a2, t = a1 + a3, u = (a1 - a3).times_minus_i();
   a0 = s + t;
   a1 = d + u;
-  a2 = s - t;
-  a3 = d - u;
+  a2 = difference_by_multiplying(s, t);
+  a3 = difference_by_multiplying(d, u);
+}
+// The same of a1 and a3 times c.
+template <class C>
+CSSM_INLINE void butterfly4(Lanes<C>& a0, Lanes<C>& a1, Lanes<C>& a2, Lanes<C>& a3, C c) {
+  const Lanes<C> s = a0 + a2, d = a0 - a2, t = a1 + a3, u = (a1 - a3).times_minus_i();
+  a0 = s + t * c;
+  a1 = d + u * c;
+  a2 = s - t * c;
+  a3 = d - u * c;
 }
 
 template <class C>
@@ -135,26 +157,34 @@ struct Butterfly<4, C> {
   static CSSM_INLINE void run(Lanes<C>* a) { butterfly4(a[0], a[1], a[2], a[3]); }
 };
 
-// times exp(-2 pi i / 8) and its cube.
+inline constexpr double kHalfRoot = 0.70710678118654752440;
+
+// times exp(-2 pi i / 8) and its cube, both times the root of two.
+template <class C>
+CSSM_INLINE Lanes<C> times_scaled_w8(Lanes<C> a) {
+  return {a.re + a.im, a.im - a.re};
+}
+template <class C>
+CSSM_INLINE Lanes<C> times_scaled_w8_cubed(Lanes<C> a) {
+  return {a.im - a.re, -(a.re + a.im)};
+}
 template <class C>
 CSSM_INLINE Lanes<C> times_w8(Lanes<C> a) {
-  constexpr C kHalfRoot = C(0.70710678118654752440);
-  return Lanes<C>{a.re + a.im, a.im - a.re} * kHalfRoot;
+  return times_scaled_w8(a) * C(kHalfRoot);
 }
 template <class C>
 CSSM_INLINE Lanes<C> times_w8_cubed(Lanes<C> a) {
-  constexpr C kHalfRoot = C(0.70710678118654752440);
-  return Lanes<C>{a.im - a.re, -(a.re + a.im)} * kHalfRoot;
+  return times_scaled_w8_cubed(a) * C(kHalfRoot);
 }
 
 template <class C>
 struct Butterfly<8, C> {
   static CSSM_INLINE void run(Lanes<C>* a) {
     Lanes<C> u0 = a[0] + a[4], u1 = a[1] + a[5], u2 = a[2] + a[6], u3 = a[3] + a[7];
-    Lanes<C> v0 = a[0] - a[4], v1 = times_w8(a[1] - a[5]), v2 = (a[2] - a[6]).times_minus_i(),
-             v3 = times_w8_cubed(a[3] - a[7]);
+    Lanes<C> v0 = a[0] - a[4], v1 = times_scaled_w8(a[1] - a[5]), v2 = (a[2] - a[6]).times_minus_i(),
+             v3 = times_scaled_w8_cubed(a[3] - a[7]);
     butterfly4(u0, u1, u2, u3);
-    butterfly4(v0, v1, v2, v3);
+    butterfly4(v0, v1, v2, v3, C(kHalfRoot));
     a[0] = u0, a[2] = u1, a[4] = u2, a[6] = u3;
     a[1] = v0, a[3] = v1, a[5] = v2, a[7] = v3;
   }
@@ -190,6 +220,14 @@ struct Butterfly<16, C> {
   }
 };
 
+template <class C>
+CSSM_INLINE Lanes<C> kept(Lanes<C> a) {
+#if defined(__x86_64__)
+  asm("" : "+v"(a.re), "+v"(a.im));
+#endif
+  return a;
+}
+
 // Where R elements are, `jump` apart: what is left of a load or a store in the innermost loop.
 template <class C>
 struct SpacedUnits {
@@ -201,32 +239,39 @@ struct SpacedUnits {
   CSSM_INLINE void put(int64_t j, Lanes<C> value) const { store_lanes(first + j * jump, value); }
 };
 
-// One group of a pass, the first or another: only the others have twiddles.
-template <int R, bool kFirst, bool kLast, class C, class Load, class Store>
-CSSM_INLINE void run_group(const FftPass<C>& pass, int64_t p, const Load& load, const Store& store) {
-  const int64_t groups = pass.groups, stride = pass.stride;
-  const C* const twiddles = pass.twiddles + 2 * (R - 1) * p;
-  for (int64_t q = 0; q < stride; ++q) {
-    const auto from = load.template at<R, kFirst>(q + stride * p, stride * groups);
-    const auto to = store.at(q + stride * R * p, stride);
-    Lanes<C> a[R];
+template <int R, bool kTwiddles, class C, class From, class To>
+CSSM_INLINE void run_butterfly(const From& from, const To& to, const C* twiddles) {
+  Lanes<C> a[R];
 #pragma GCC unroll 16
-    for (int j = 0; j < R; ++j) a[j] = from.get(j);
-    Butterfly<R, C>::run(a);
-    to.put(0, a[0]);
+  for (int j = 0; j < R; ++j) a[j] = kept(from.get(j));
+  Butterfly<R, C>::run(a);
+  to.put(0, a[0]);
 #pragma GCC unroll 16
-    for (int k = 1; k < R; ++k) {
-      if constexpr (!kFirst && !kLast) a[k] = a[k].times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
-      to.put(k, a[k]);
-    }
+  for (int k = 1; k < R; ++k) {
+    if constexpr (kTwiddles) a[k] = a[k].times(twiddles[2 * k - 2], twiddles[2 * k - 1]);
+    to.put(k, a[k]);
   }
 }
 
-template <int R, bool kLast, class C, class Load, class Store>
+// The first pass has a stride of 1 and the last one group, without twiddles, as every first group. Loads and stores are
+// copied: a store could change what is pointed to, and every address would be computed anew.
+enum class Place { kFirst, kInner, kLast };
+
+template <int R, Place kPlace, class C, class Load, class Store>
 void run_pass(const FftPass<C>& pass, const Load& load, const Store& store) {
-  run_group<R, true, kLast>(pass, 0, load, store);
-  if constexpr (!kLast) {
-    for (int64_t p = 1; p < pass.groups; ++p) run_group<R, false, kLast>(pass, p, load, store);
+  const Load from = load;
+  const Store to = store;
+  const int64_t groups = kPlace == Place::kLast ? 1 : pass.groups, stride = kPlace == Place::kFirst ? 1 : pass.stride;
+  for (int64_t q = 0; q < stride; ++q) {
+    run_butterfly<R, false, C>(from.template at<R, true>(q, stride * groups), to.at(q, stride), nullptr);
+  }
+  const C* twiddles = pass.twiddles;
+  for (int64_t p = 1; p < groups; ++p) {
+    twiddles += 2 * (R - 1);
+    for (int64_t q = 0; q < stride; ++q) {
+      const auto at = from.template at<R, false>(q + stride * p, stride * groups);
+      run_butterfly<R, true>(at, to.at(q + stride * R * p, stride), twiddles);
+    }
   }
 }
 
@@ -267,17 +312,17 @@ void run_odd_pass(const FftPass<C>& pass, const Load& load, const Store& store, 
   }
 }
 
-template <bool kLast, class C, class Load, class Store>
+template <Place kPlace, class C, class Load, class Store>
 void run_any_pass(const FftPass<C>& pass, const Load& load, const Store& store, C* work) {
   switch (pass.radix) {
-    case 1: return run_pass<1, kLast>(pass, load, store);
-    case 2: return run_pass<2, kLast>(pass, load, store);
-    case 3: return run_pass<3, kLast>(pass, load, store);
-    case 4: return run_pass<4, kLast>(pass, load, store);
-    case 5: return run_pass<5, kLast>(pass, load, store);
-    case 7: return run_pass<7, kLast>(pass, load, store);
-    case 8: return run_pass<8, kLast>(pass, load, store);
-    case 16: return run_pass<16, kLast>(pass, load, store);
+    case 1: return run_pass<1, kPlace>(pass, load, store);
+    case 2: return run_pass<2, kPlace>(pass, load, store);
+    case 3: return run_pass<3, kPlace>(pass, load, store);
+    case 4: return run_pass<4, kPlace>(pass, load, store);
+    case 5: return run_pass<5, kPlace>(pass, load, store);
+    case 7: return run_pass<7, kPlace>(pass, load, store);
+    case 8: return run_pass<8, kPlace>(pass, load, store);
+    case 16: return run_pass<16, kPlace>(pass, load, store);
     default: return run_odd_pass(pass, load, store, work);
   }
 }
@@ -305,14 +350,14 @@ void fft_in_passes(const FftTable<C>& table, const Load& load, const Store& stor
   C *from = scratch, *to = scratch + table.n * kUnit<C>;
   C* const work = scratch + 2 * table.n * kUnit<C>;
   const int64_t last = table.num_passes - 1;
-  run_any_pass<false>(table.passes[0], load, StoreUnits<C>{from}, work);
+  run_any_pass<Place::kFirst>(table.passes[0], load, StoreUnits<C>{from}, work);
   for (int64_t i = 1; i < last; ++i) {
-    run_any_pass<false>(table.passes[i], LoadUnits<C>{from}, StoreUnits<C>{to}, work);
+    run_any_pass<Place::kInner>(table.passes[i], LoadUnits<C>{from}, StoreUnits<C>{to}, work);
     C* const swapped = from;
     from = to;
     to = swapped;
   }
-  run_any_pass<true>(table.passes[last], LoadUnits<C>{from}, store, work);
+  run_any_pass<Place::kLast>(table.passes[last], LoadUnits<C>{from}, store, work);
 }
 
 // The same with real and imaginary parts swapped.

@@ -180,7 +180,7 @@ struct StoreStep {
     return {k + offset, in + offset, out + offset, step * kUnit<C>};
   }
   CSSM_INLINE void put(int64_t y, Lanes<C> x) const {
-    const Lanes<C> a = load_lanes(k + y * jump), s = load_lanes(in + y * jump);
+    const Lanes<C> a = kept(load_lanes(k + y * jump)), s = kept(load_lanes(in + y * jump));
     store_lanes(out + y * jump, Lanes<C>{a.re * s.re + (x.re - a.im * s.im), a.re * s.im + (a.im * s.re + x.im)});
   }
 };
@@ -291,7 +291,8 @@ struct Spectral {
 
   static void pull_back(int64_t units, const C* k, const C* s, C* p, C* sum) {
     for (int64_t i = 0; i < units * kU; i += kU) {
-      const Lanes<C> a = load_lanes(k + i), b = load_lanes(p + i), c = load_lanes(s + i), d = load_lanes(sum + i);
+      const Lanes<C> a = kept(load_lanes(k + i)), b = kept(load_lanes(p + i)), c = kept(load_lanes(s + i)),
+                     d = load_lanes(sum + i);
       store_lanes(sum + i, Lanes<C>{b.re * c.re + (b.im * c.im + d.re), b.re * c.im + (d.im - b.im * c.re)});
       store_lanes(p + i, Lanes<C>{a.re * b.re + a.im * b.im, a.re * b.im - a.im * b.re});
     }

@@ -2,6 +2,14 @@
 
 namespace cssm {
 
+void share(ThreadPool& pool, int64_t n, int64_t pixels, const Body& body) {
+  constexpr int64_t kFewPixels = 3 << 10;
+  if (n * pixels >= kFewPixels) return parallel_for(pool, n, body);
+  parallel_for(pool, 1, [&](int64_t) {
+    for (int64_t i = 0; i < n; ++i) body(i);
+  });
+}
+
 void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::function<void(Range, const Sharing&)>& run) {
   // A phase costs a few wake-ups of the pool; a core transforms this many pixels there and back in about half a
   // millisecond.
@@ -13,7 +21,7 @@ void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::functi
     const ForEach serial = [](int64_t count, const Body& body) {
       for (int64_t i = 0; i < count; ++i) body(i);
     };
-    parallel_for(pool, n, [&](int64_t group) { run({group, group + 1}, {serial, false}); });
+    share(pool, n, pixels, [&](int64_t group) { run({group, group + 1}, {serial, false}); });
   } else {
     run({0, n}, {[&pool](int64_t count, const Body& body) { parallel_for(pool, count, body); }, true});
   }

@@ -111,6 +111,10 @@ struct Sharing {
   bool spread;
 };
 
+// Calls body(i) for 0 <= i < n: on the pool, or all on the caller where that takes no longer than to wake a thread.
+// Each works on `pixels`, of all frames of a block.
+void share(ThreadPool& pool, int64_t n, int64_t pixels, const Body& body);
+
 // Calls run(groups, sharing) for ranges that cover [0, n). Where there are too few groups to keep the threads busy, and
 // pixels enough (of all frames, of one block) to be worth it, one call gets all of them and a for_each on every thread.
 void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::function<void(Range, const Sharing&)>& run);

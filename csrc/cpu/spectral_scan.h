@@ -32,7 +32,7 @@ struct SpectralProblem {
   int64_t checkpoints() const { return (steps - 1) / spacing; }
 };
 
-// y holds the last frame alone if last_only. checkpoints may be null.
+// y holds the last frame alone if last_only. final_state and checkpoints may be null.
 struct SpectralForward {
   bool last_only;
   char* y;

@@ -31,12 +31,13 @@ class Backward {
   }
 
   void run(ThreadPool& pool) {
-    sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
+    if (sums_dk()) sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
     const int64_t groups = int64_t(sharers_.size()) * parts_ * frames_.groups();
     share_groups(pool, groups, in_.pixels(), [this](Range range, const Sharing& sharing) { scan(range, sharing); });
-    if (!out_.dk) return;
-    parallel_for(pool, int64_t(sharers_.size()) * frames_.channel_blocks(),
-                 [this](int64_t i) { write_sums(i / frames_.channel_blocks(), i % frames_.channel_blocks()); });
+    if (out_.dk && !sums_dk()) std::fill_n(out_.dk, int64_t(sharers_.size()) * frames_.spectrum_bytes(), char(0));
+    if (!sums_dk()) return;
+    share(pool, int64_t(sharers_.size()) * frames_.channel_blocks(), in_.pixels(),
+          [this](int64_t i) { write_sums(i / frames_.channel_blocks(), i % frames_.channel_blocks()); });
   }
 
  private:
@@ -47,6 +48,7 @@ class Backward {
   };
 
   C* sum(int64_t k_batch, int64_t part, int64_t channels) const {
+    if (!sums_dk()) return nullptr;
     const int64_t index = (k_batch * parts_ + part) * frames_.channel_blocks() + channels;
     return const_cast<C*>(sums_.data()) + index * frames_.spectrum_size();
   }
@@ -125,7 +127,7 @@ class Backward {
     C* const scratch = frames_.transform_scratch();
     C* const states = workspace(Purpose::kColumn).template get<C>((count + 1) * size);
     if (steps.end == p_.steps) {
-      frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
+      if (reaches_before(p_.steps - 1)) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
       const char* const ct = out_.ct_final ? out_.ct_final + b.batch * frames_.spectrum_bytes() : nullptr;
       frames_.load_column(ct, b.channels, f, {kIn / weight(f), -kIn / weight(f)}, p);
     }
@@ -143,11 +145,11 @@ class Backward {
       kernels.column_inverse(shape, f, p, z, scratch);
       if (in_.resets(b.batch, at)) {
         std::fill_n(p, size, C(0));
-      } else {
+      } else if (reaches_before(at)) {
         kernels.pull_back(shape.height, k, states + (out_.dk ? i * size : 0), p, sum);
       }
     }
-    kernels.add(shape.height, sum, b.sum + f * size);
+    if (sums_dk()) kernels.add(shape.height, sum, b.sum + f * size);
     if (steps.begin == 0 && out_.dh0) {
       const C scale = weight(f) / kSpectrumScale;
       frames_.store_column(p, {scale, -scale}, out_.dh0 + b.batch * frames_.spectrum_bytes(), b.channels, f);
@@ -174,6 +176,10 @@ class Backward {
     if (step == 0) return in_.h0(b.batch);
     return out_.checkpoints + in_.checkpoint_at(b.batch, step) * frames_.spectrum_bytes();
   }
+  // One step from nothing has no use for k.
+  bool sums_dk() const { return out_.dk && (p_.steps > 1 || p_.h0); }
+  // Whether anything is wanted of what precedes a step.
+  bool reaches_before(int64_t step) const { return step > 0 || p_.h0 || out_.dh0; }
   bool has_ct(int64_t step) const { return out_.ct && (!out_.last_only || step == p_.steps - 1); }
   const char* ct(const Block& b, int64_t step) const {
     return out_.ct + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();

@@ -1,5 +1,5 @@
 // XLA FFI handlers of spectral_scan and of the transforms alone. Present operands, in order: forward (k, x, h0?,
-// reset?) -> (y, final, checkpoints?); backward (k, x?, h0?, reset?, checkpoints?, ct?, ct_final?) -> (dk?, dx, dh0?),
+// reset?) -> (y, final?, checkpoints?); backward (k, x?, h0?, reset?, checkpoints?, ct?, ct_final?) -> (dk?, dx, dh0?),
 // x, checkpoints and dk together. All of one rank: (batch..., time, height, width, channels).
 #include "cpu/ffi.h"
 #include "cpu/fft2.h"
@@ -51,12 +51,14 @@ void read_state_operands(Operands& args, bool has_h0, bool has_reset, SpectralPr
 }
 
 ffi::Error forward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets, int64_t steps,
-                   int64_t spacing, bool reverse, bool last_only, bool has_h0, bool has_reset, bool saves) {
+                   int64_t spacing, bool reverse, bool last_only, bool has_h0, bool has_reset, bool saves,
+                   bool returns_final) {
   return guarded([&] {
     Operands args(xla_args);
     Results rets(xla_rets);
-    const Buffer y = rets.next(), final_state = rets.next();
-    SpectralForward out{last_only, y.out(), final_state.out(), nullptr};
+    const Buffer y = rets.next();
+    SpectralForward out{last_only, y.out(), nullptr, nullptr};
+    if (returns_final) out.final_state = rets.next().out();
     if (saves) out.checkpoints = rets.next().out();
     if (y.empty()) return;
     const Buffer k = args.next();
@@ -129,7 +131,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(spectral_scan_forward_cpu, forward,
                                   .Attr<bool>("last_only")
                                   .Attr<bool>("has_h0")
                                   .Attr<bool>("has_reset")
-                                  .Attr<bool>("saves"));
+                                  .Attr<bool>("saves")
+                                  .Attr<bool>("returns_final"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(spectral_scan_backward_cpu, backward,
                               ffi::Ffi::Bind()

@@ -74,8 +74,8 @@ class Forward {
     C* const k = b.k + f * frames_.column_size();
     C* const state = b.state + f * frames_.column_size();
     if (steps.begin == 0) {
-      frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
-      frames_.load_column(in_.h0(b.batch), b.channels, f, {kIn, kIn}, state);
+      if (p_.h0 || p_.steps > 1) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
+      if (p_.h0) frames_.load_column(in_.h0(b.batch), b.channels, f, {kIn, kIn}, state);
     }
     for (int64_t i = steps.begin; i < steps.end; ++i) {
       if (out_.checkpoints && i > 0 && i % p_.spacing == 0) {
@@ -88,7 +88,7 @@ class Forward {
         frames_.kernels.column_inverse(frames_.shape, f, state, z, frames_.transform_scratch());
       }
     }
-    if (steps.end == p_.steps) {
+    if (out_.final_state && steps.end == p_.steps) {
       frames_.store_column(state, {kOut, kOut}, out_.final_state + b.batch * frames_.spectrum_bytes(), b.channels, f);
     }
   }

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kMostThreads, (kBlocksPerSm<Real, kMost>)) spe
     const int at = block.chunk * scan.batch + block.batch;
     block.store_spectrum(state, 1, params.carries.states, at);
     if (block.leads()) params.carries.passes[at] = passes;
-  } else if (block.end == scan.steps) {
+  } else if (block.end == scan.steps && params.final_state) {
     block.store_spectrum(state, kOut, params.final_state, block.batch);
   }
 }

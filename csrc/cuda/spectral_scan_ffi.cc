@@ -1,4 +1,4 @@
-// XLA FFI handlers of spectral_scan. Present operands, in order: forward (k, x, h0?, reset?) -> (y, final,
+// XLA FFI handlers of spectral_scan. Present operands, in order: forward (k, x, h0?, reset?) -> (y, final?,
 // checkpoints?, carries?, passes?); backward (k, x?, h0?, reset?, checkpoints?, ct?, ct_final?) -> (dk?, dx, dh0?,
 // dk_parts?, carries?, passes?), x, checkpoints and dk together. carries, passes and dk_parts are scratch, given as
 // results so that XLA plans them with the rest of the program's memory and may record the call in a graph. All but them
@@ -57,14 +57,15 @@ Carries carries(Call& call, const SpectralOperands& o) {
 }
 
 ffi::Error forward(Stream stream, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t steps, int64_t spacing,
-                   int64_t chunk_steps, bool reverse, bool last_only, bool has_h0, bool has_reset, bool saves) {
+                   int64_t chunk_steps, bool reverse, bool last_only, bool has_h0, bool has_reset, bool saves,
+                   bool returns_final) {
   return guarded("cssm.spectral_scan.forward", [&] {
     Call call(stream, args, rets);
     const Buffer y = call.result();
     SpectralForward out{};
     out.last_only = last_only;
     out.y = y.data;
-    out.final_state = call.result().data;
+    if (returns_final) out.final_state = call.result().data;
     if (saves) out.checkpoints = call.result().data;
     if (y.bytes == 0) return;
     SpectralOperands o = operands(y, call.operand(), steps, spacing, chunk_steps, reverse);
@@ -113,7 +114,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cssm_cuda_spectral_scan_forward, forward,
                                   .Attr<bool>("last_only")
                                   .Attr<bool>("has_h0")
                                   .Attr<bool>("has_reset")
-                                  .Attr<bool>("saves"),
+                                  .Attr<bool>("saves")
+                                  .Attr<bool>("returns_final"),
                               {ffi::Traits::kCmdBufferCompatible});
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cssm_cuda_spectral_scan_backward, backward,

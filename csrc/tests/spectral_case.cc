@@ -54,8 +54,9 @@ std::string SpectralCase::describe() const {
   if (has_reset) out += " reset" + to_string(reset);
   if (has_h0) out += " h0" + to_string(h0);
   for (const auto& [given, name] :
-       {std::pair(last_only, " last_only"), std::pair(saves, " saves"), std::pair(has_ct, " ct"),
-        std::pair(has_ct_final, " ct_final"), std::pair(wants_dk, " dk"), std::pair(wants_dh0, " dh0")}) {
+       {std::pair(last_only, " last_only"), std::pair(saves, " saves"), std::pair(returns_final, " final"),
+        std::pair(has_ct, " ct"), std::pair(has_ct_final, " ct_final"), std::pair(wants_dk, " dk"),
+        std::pair(wants_dh0, " dh0")}) {
     if (given) out += name;
   }
   return out + " spacing " + std::to_string(spacing);
@@ -92,7 +93,7 @@ SpectralForwardResult run_forward(const SpectralCase& c, const SpectralInputs& i
   const DType spectrum = spectrum_dtype(c.dtype);
   SpectralForwardResult out;
   out.y = poisoned(c.dtype, c.last_only ? c.frame(c.batch) : c.frames(c.batch));
-  out.final_state = poisoned(spectrum, c.spectrum(c.batch));
+  if (c.returns_final) out.final_state = poisoned(spectrum, c.spectrum(c.batch));
   if (c.saves) out.checkpoints = poisoned(spectrum, c.spectra(c.batch, c.checkpoints()));
   spectral_scan_forward(problem(c, in), {c.last_only, out.y.bytes(), out.final_state.bytes(), out.checkpoints.bytes()},
                         kernels, pool);

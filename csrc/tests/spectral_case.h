@@ -27,6 +27,7 @@ struct SpectralCase {
   Dims x, k, h0, reset;  // batch dimensions of operands
   bool has_h0 = false, has_reset = false;
   bool saves = true;  // checkpoints
+  bool returns_final = true;
   bool has_ct = true, has_ct_final = false, wants_dk = true, wants_dh0 = false;
 
   int64_t checkpoints() const { return (steps - 1) / spacing; }
@@ -55,7 +56,7 @@ struct SpectralInputs {
 };
 SpectralInputs random_inputs(const SpectralCase& c, Random& random);
 
-// checkpoints is empty where not wanted.
+// final_state and checkpoints are empty where not wanted.
 struct SpectralForwardResult {
   Array y, final_state, checkpoints;
 };

@@ -45,7 +45,7 @@ def chunk_steps(batch: Sequence[int], steps: int, channels: int, spacing: int) -
 
 
 def forward(k_hat: Array, x: Array, h0: Array | None, reset: Array | None, **params: Any) -> list[Array] | None:
-    """(y, final, checkpoints?)"""
+    """(y, final?, checkpoints?)"""
     batch, steps, frame = params["results"][0][0][:-4], x.shape[-4], x.shape[-3:]
     if not _serves(batch, steps, frame, k_hat.dtype):
         return None

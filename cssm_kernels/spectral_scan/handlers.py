@@ -22,12 +22,13 @@ def forward(
     reverse: bool,
     last_only: bool,
     saves: bool,
+    returns_final: bool,
     spacing: int,
     results: Results,
     scratch: Results = (),
     **attributes: Any,
 ) -> list[Array]:
-    """(y, final, checkpoints?)"""
+    """(y, final?, checkpoints?)"""
     return _call(
         target,
         [k_hat, x, h0, reset],
@@ -40,6 +41,7 @@ def forward(
         has_h0=h0 is not None,
         has_reset=reset is not None,
         saves=saves,
+        returns_final=returns_final,
         **attributes,
     )
 

@@ -105,16 +105,17 @@ def spectral_scan(
     axis = x.ndim - 4
     params = dict(axis=axis, reverse=reverse, last_only=last_only)
     if x.shape[axis] == 0:
-        y, final = _no_steps(k_hat, x, h0, last_only)
+        y, *final = _no_steps(k_hat, x, h0, last_only)
     elif implementation in ("xla", "sequential"):
         recurrence = linear_reference.associative if implementation == "xla" else linear_reference.sequential
-        y, final = reference.spectral(recurrence, k_hat, x, h0, reset, **params)
-    elif implementation == "unfused":
-        y, final = rules.scan.definition(k_hat, x, h0, reset, saves=False, implementation=None, **params)
+        y, *final = reference.spectral(recurrence, k_hat, x, h0, reset, **params)
     else:
-        y, final = rules.scan(k_hat, x, h0, reset, saves=False, implementation=implementation, **params)
+        run = rules.scan.definition if implementation == "unfused" else rules.scan
+        implementation = None if implementation == "unfused" else implementation
+        params |= dict(implementation=implementation, saves=False, returns_final=return_final)
+        y, *final = run(k_hat, x, h0, reset, **params)
     y = jnp.squeeze(y, axis) if last_only else y
-    return (y, jnp.squeeze(final, axis)) if return_final else y
+    return (y, jnp.squeeze(final[0], axis)) if return_final else y
 
 
 def _no_steps(k_hat, x, h0, last_only):

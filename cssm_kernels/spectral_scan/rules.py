@@ -40,11 +40,13 @@ def _batch_shape(*operands):
     return jnp.broadcast_shapes(*(operand.shape[: -_FRAME_DIMS - 2] for operand in operands if operand is not None))
 
 
-def _scan_results(k_hat, x, h0, reset, *, last_only, saves, **_):
+def _scan_results(k_hat, x, h0, reset, *, last_only, saves, returns_final, **_):
     batch = _batch_shape(k_hat, x, h0, reset)
     steps, *frame = x.shape[-4:]
     spectrum, dtype = k_hat.shape[-3:], complex_dtype(x.dtype)
-    results = [((*batch, 1 if last_only else steps, *frame), x.dtype), ((*batch, 1, *spectrum), dtype)]
+    results = [((*batch, 1 if last_only else steps, *frame), x.dtype)]
+    if returns_final:
+        results.append(((*batch, 1, *spectrum), dtype))
     if saves:
         results.append(((*batch, (steps - 1) // checkpoint_spacing(*frame[:2]), *spectrum), dtype))
     return results
@@ -68,10 +70,12 @@ def _frames(states, width, dtype, *, axis, reverse, last_only, implementation):
     return frames.astype(dtype)
 
 
-def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, implementation):
+def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, returns_final, implementation):
     params = dict(axis=axis, reverse=reverse, implementation=implementation)
     states, final = _states(k_hat, x, h0, reset, **params)
-    outs = [_frames(states, x.shape[-2], x.dtype, last_only=last_only, **params), final]
+    outs = [_frames(states, x.shape[-2], x.dtype, last_only=last_only, **params)]
+    if returns_final:
+        outs.append(final)
     if saves:
         spacing, steps = checkpoint_spacing(*x.shape[-3:-1]), x.shape[axis]
         ordered = jnp.flip(states, axis) if reverse else states
@@ -86,7 +90,7 @@ def _scan_native(module, k_hat, x, h0, reset, **params):
     return module.forward(k_hat, x, h0, reset, spacing=spacing, results=results, **params)
 
 
-# (k_hat, x, h0?, reset?) -> (y, final, checkpoints?)
+# (k_hat, x, h0?, reset?) -> (y, final?, checkpoints?)
 scan = RecurrencePrimitive(
     "spectral_scan",
     results=_scan_results,
@@ -101,7 +105,8 @@ scan = RecurrencePrimitive(
 
 def _tangent_results(k_hat, x, h0, reset, checkpoints, dk, dx, dh0, *, last_only, **_):
     batch = _batch_shape(k_hat, x, h0, reset, dk, dx, dh0)
-    (y, dtype), (final, spectrum_dtype) = _scan_results(k_hat, x, h0, reset, last_only=last_only, saves=False)
+    types = _scan_results(k_hat, x, h0, reset, last_only=last_only, saves=False, returns_final=True)
+    (y, dtype), (final, spectrum_dtype) = types
     return [((*batch, *y[-4:]), dtype), ((*batch, *final[-4:]), spectrum_dtype)]
 
 
@@ -111,7 +116,7 @@ def _tangent_definition(k_hat, x, h0, reset, checkpoints, dk, dx, dh0, *, last_o
     if dk is None:
         u = jnp.zeros((*batch, *x.shape[-4:]), x.dtype) if dx is None else dx
         u = jnp.broadcast_to(u, (*jnp.broadcast_shapes(u.shape[:-4], batch), *u.shape[-4:]))
-        return scan(k_hat, u, dh0, reset, last_only=last_only, saves=False, **params)
+        return scan(k_hat, u, dh0, reset, last_only=last_only, saves=False, returns_final=True, **params)
     axis, reverse = params["axis"], params["reverse"]
     states, _ = _states(k_hat, x, h0, reset, **params)
     u = dk * linear.previous(states, h0, reset, axis, reverse)
@@ -196,25 +201,26 @@ vjp = RecurrencePrimitive(
 )
 
 
-def _scan_jvp(primals, tangents, *, saves, **params):
+def _scan_jvp(primals, tangents, *, saves, returns_final, **params):
     k_hat, x, h0, reset = primals
     dk, dx, dh0, _ = tangents
     keep = dk is not None
-    y, final, *rest = scan(k_hat, x, h0, reset, saves=saves or keep, **params)
-    checkpoints = rest[0] if rest else None
-    outs = tangent(k_hat, x, h0, reset, checkpoints if keep else None, dk, dx, dh0, **params)
+    outs = scan(k_hat, x, h0, reset, saves=saves or keep, returns_final=returns_final, **params)
+    d_outs = tangent(k_hat, x, h0, reset, outs[-1] if keep else None, dk, dx, dh0, **params)
+    d_outs = d_outs if returns_final else d_outs[:1]
     # Nothing is differentiated through the checkpoints: all that uses them is defined without.
-    return ([y, final, checkpoints], [*outs, None]) if saves else ([y, final], outs)
+    return (outs, [*d_outs, None]) if saves else (outs[: len(d_outs)], d_outs)
 
 
-def _scan_transpose(cotangents, operands, is_linear, *, saves, **params):
+def _scan_transpose(cotangents, operands, is_linear, *, saves, returns_final, **params):
     k_hat, x, h0, reset = operands
     if is_linear[0]:
         raise NotImplementedError(
             "spectral_scan is not linear in k_hat and (x, h0) together: transpose it in x and h0 alone"
         )
     shape, dtype = (x.aval.shape, x.aval.dtype) if is_linear[1] else (x.shape, x.dtype)
-    _, gx, gh0 = _pull_back(cotangents[:2], k_hat, None, None, reset, None, shape, dtype, is_linear[2], **params)
+    cotangents = cotangents[:2] if returns_final else (cotangents[0], None)
+    _, gx, gh0 = _pull_back(cotangents, k_hat, None, None, reset, None, shape, dtype, is_linear[2], **params)
     gx = sum_to(gx, shape) if is_linear[1] else None
     return None, gx, sum_to(gh0, h0.aval.shape) if is_linear[2] else None, None
 

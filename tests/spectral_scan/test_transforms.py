@@ -179,16 +179,20 @@ def test_definitions_agree_with_the_native_kernels(steps, last_only, reverse, rn
     x, reset = operands["x"], operands["reset"][..., None, None, None]
     options = dict(axis=1, reverse=reverse, last_only=last_only, implementation=None)
     compiled = lambda f, *o, **params: jax.jit(lambda *o: f(*o, **params))(*o)
-    forward = compiled(rules.scan, k_hat, x, h0, reset, saves=True, **options)
-    assert_close(forward, compiled(rules.scan.definition, k_hat, x, h0, reset, saves=True, **options), 1e-12)
+    kept = dict(options, saves=True, returns_final=True)
+    forward = compiled(rules.scan, k_hat, x, h0, reset, **kept)
+    assert_close(forward, compiled(rules.scan.definition, k_hat, x, h0, reset, **kept), 1e-12)
     y, final, checkpoints = forward
+    for f in (rules.scan, rules.scan.definition):
+        without_final = compiled(f, k_hat, x, h0, reset, **{**kept, "returns_final": False})
+        assert_close(without_final, [y, checkpoints], 1e-12)
     ct, ct_final = (random_array(rng, v.shape, v.dtype) for v in (y, final))
     params = dict(steps=steps, width=5, dtype=jnp.dtype("float64"), wants_dh0=True, **options)
     for saved in ((x, h0, reset, checkpoints), (x, None, None, None), (None, None, reset, None)):
         x_, h0_, reset_, checkpoints_ = saved
         if x_ is not None:
             # The states kept have to be those of the same operands.
-            checkpoints_ = compiled(rules.scan, k_hat, x_, h0_, reset_, saves=True, **options)[2]
+            checkpoints_ = compiled(rules.scan, k_hat, x_, h0_, reset_, **kept)[2]
         for cts in ((ct, None), (None, ct_final)):
             arguments = (k_hat, x_, h0_, reset_, checkpoints_, *cts)
             actual, expected = (compiled(f, *arguments, **params) for f in (rules.vjp, rules.vjp.definition))
