@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cssm.cli import describe
+from cssm.cli import data, describe
 from cssm.cli.bad_input import BadInputError
 
-COMMANDS = (describe,)
+COMMANDS = (data, describe)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+"""Data: record files, published layouts and their converters, and loaders."""
