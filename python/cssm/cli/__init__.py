@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cssm.cli import data, describe
+from cssm.cli import data, describe, train
 from cssm.cli.bad_input import BadInputError
 
-COMMANDS = (data, describe)
+COMMANDS = (data, describe, train)
 
 
 def main(argv: list[str] | None = None) -> int:

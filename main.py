@@ -1,0 +1,8 @@
+"""`python main.py`: the published name of `cssm train`."""
+
+import sys
+
+from cssm.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

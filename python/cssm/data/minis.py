@@ -1,0 +1,95 @@
+"""Small tasks that separate models with memory from those without, generated as they are needed.
+
+PathTracker-mini: do the dot that starts in the red marker and the one that ends in the blue marker belong together? Dots move
+straight; the decoy ends as far from the start marker as the target does, in a direction drawn from the same distribution, so
+that the markers alone say nothing. Source: small-task specification 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SPEED = 1.2
+LEAST_SEPARATION = 3.0
+_TRIES = 64
+
+
+@dataclass(frozen=True)
+class PathTrackerMini:
+    """Clips (frames, size, size, 3), uint8: red start marker, blue goal marker, green dots, all of one pixel.
+
+    Fields:
+      size, frames: of a clip.
+      distractors: dots beside target and decoy.
+      speed: pixels a frame.
+      last_frames: the frames given, the last ones (None: all).
+    """
+
+    size: int = 16
+    frames: int = 8
+    distractors: int = 2
+    speed: float = SPEED
+    last_frames: int | None = None
+
+    def batch(self, seed: tuple[int, ...], count: int) -> dict[str, np.ndarray]:
+        """`count` clips and labels, the same for the same seed: {"video": (count, ...), "label": (count,)}."""
+        rng = np.random.default_rng(seed)
+        label = rng.integers(0, 2, count)
+        start, goal, decoy_goal = self._goals(rng, count)
+        ends = np.where(label[:, None] == 1, goal, decoy_goal)
+        target = self._path(start, goal)
+        decoy = self._path(self._inside(rng, decoy_goal), decoy_goal)
+        dots = [target, decoy]
+        for _ in range(self.distractors):
+            begin = rng.uniform(0, self.size, (count, 2))
+            dots.append(self._path(begin, self._inside(rng, begin)))
+        video = np.zeros((count, self.frames, self.size, self.size, 3), np.uint8)
+        _mark(video, np.broadcast_to(start[:, None], target.shape), 0)
+        _mark(video, np.broadcast_to(ends[:, None], target.shape), 2)
+        for path in dots:
+            _mark(video, path, 1)
+        kept = self.last_frames or self.frames
+        return {"video": video[:, -kept:], "label": label.astype(np.int32)}
+
+    @property
+    def reach(self) -> float:
+        """How far a dot gets."""
+        return self.speed * (self.frames - 1)
+
+    def _goals(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(start, end of the target, end of the decoy): two points as far from the start, exchangeable, and apart."""
+        out = [np.empty((0, 2))] * 3
+        while len(out[0]) < count:
+            start = rng.uniform(0, self.size, (2 * count, 2))
+            goals = [self._inside(rng, start) for _ in range(2)]
+            apart = np.linalg.norm(goals[0] - goals[1], axis=1) >= LEAST_SEPARATION
+            out = [np.concatenate([have, new[apart]]) for have, new in zip(out, (start, *goals))]
+        return out[0][:count], out[1][:count], out[2][:count]
+
+    def _inside(self, rng: np.random.Generator, start: np.ndarray) -> np.ndarray:
+        """A point `reach` from each start, in a direction uniform over those that stay inside."""
+        out = np.full_like(start, np.nan)
+        for _ in range(_TRIES):
+            missing = np.isnan(out[:, 0])
+            if not missing.any():
+                return out
+            angle = rng.uniform(0, 2 * np.pi, len(start))
+            end = start + self.reach * np.stack([np.cos(angle), np.sin(angle)], 1)
+            fits = missing & ((end >= 0) & (end < self.size)).all(1)
+            out[fits] = end[fits]
+        raise ValueError(
+            f"frames: got {self.frames}, at {self.speed} pixels a frame more than fits into size {self.size}"
+        )
+
+    def _path(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """(count, frames, 2)"""
+        return start[:, None] + np.linspace(0, 1, self.frames)[:, None] * (end - start)[:, None]
+
+
+def _mark(video: np.ndarray, path: np.ndarray, channel: int) -> None:
+    """Set one pixel of every frame."""
+    rows, columns = np.floor(path).astype(int).transpose(2, 0, 1)
+    clip, frame = np.indices(rows.shape)
+    video[clip, frame, rows, columns, channel] = 255

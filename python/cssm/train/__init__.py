@@ -1,0 +1,1 @@
+"""Training: optimiser, steps, checkpoints, records, and the loop that `cssm train` runs."""

@@ -1,0 +1,68 @@
+"""Checkpoints of a run: the last ones, to go on from, and the best one.
+
+Orbax writes each into a directory of another name and renames it when it is whole, so that a process killed at any moment
+leaves the checkpoints before it as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from cssm.train.state import TrainState
+
+KEPT = 2
+
+
+class Checkpoints:
+    """In `{directory}/last` the latest two, written beside the training; in `{directory}/best` one.
+
+    Each holds the whole state (step, parameters, batch statistics, optimiser, average, key) and a JSON record: the
+    position in the data, the best figures so far, the arguments of the run.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory = directory.absolute()
+        self._last = ocp.CheckpointManager(
+            directory / "last", options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True)
+        )
+        self._best = ocp.CheckpointManager(
+            directory / "best", options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
+        )
+
+    def save(self, state: TrainState, record: Mapping[str, Any], *, best: bool = False) -> None:
+        """Write the state after `state.step` steps; returns before it is on disk."""
+        manager = self._best if best else self._last
+        step = int(state.step)
+        if step in manager.all_steps():
+            return
+        manager.save(
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(dict(record)))
+        )
+
+    def restore(self, like: TrainState, *, best: bool = False) -> tuple[TrainState, dict[str, Any]] | None:
+        """(state, record) of the latest checkpoint, with the types and shardings of `like`; None if there is none."""
+        manager = self._best if best else self._last
+        step = manager.latest_step()
+        if step is None:
+            return None
+        types = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
+        kept = manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(types), record=ocp.args.JsonRestore())
+        )
+        return kept["state"], kept["record"]
+
+    def wait(self) -> None:
+        """Until all is on disk."""
+        self._last.wait_until_finished()
+        self._best.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait, and let go of the threads."""
+        self.wait()
+        self._last.close()
+        self._best.close()

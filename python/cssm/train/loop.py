@@ -1,0 +1,234 @@
+"""The run: from flags to a trained model, going on from where a run of the same name was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cssm.train import checkpoints, datasets, flags, mesh, models, optimiser, records, step
+from cssm.train.state import TrainState
+
+INTERRUPTED = 75
+"""Exit code of a run that was told to stop, and can go on: EX_TEMPFAIL."""
+
+
+@dataclass
+class Progress:
+    """What a checkpoint keeps beside the state, as JSON."""
+
+    data: Any
+    best_loss: float = float("inf")
+    best_acc: float = 0.0
+    stale: int = 0  # evaluations without a better accuracy
+
+    def see(self, loss: float, acc: float, metric: str) -> bool:
+        """Take note of an evaluation; whether it is the best by `metric`."""
+        better = loss < self.best_loss if metric == "loss" else acc > self.best_acc
+        self.stale = 0 if acc > self.best_acc else self.stale + 1
+        self.best_loss, self.best_acc = min(loss, self.best_loss), max(acc, self.best_acc)
+        return better
+
+
+class Run:
+    """A training run.
+
+    Args:
+      args: flags, settled.
+
+    Raises:
+      ValueError: flags that do not fit together.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.directory = flags.output_directory(args)
+        self.task = datasets.task(args)
+        info = self.task.training.info
+        self.steps_per_epoch = args.steps_per_epoch or max(1, info.samples // args.batch_size)
+        self.total_steps = args.steps * args.grad_accum or self.steps_per_epoch * args.epochs
+        updates = max(1, self.total_steps // args.grad_accum)
+        self.schedule = optimiser.learning_rate(args.lr, updates, args.warmup_steps if args.warmup_steps >= 0 else None)
+        self.optimiser = optimiser.make_optimiser(
+            self.schedule,
+            name=args.optimizer,
+            weight_decay=args.weight_decay,
+            grad_clip=args.grad_clip,
+            decay_all=args.decay_all,
+            accumulate=args.grad_accum,
+        )
+        self.objective = step.Objective(
+            models.model_of(args, info.num_classes),
+            self.task.pixels,
+            args.label_smoothing,
+            args.seq_len_min if args.variable_seq_len else None,
+            args.bn_train_mode,
+        )
+        self.mesh = mesh.data_mesh()
+        self.state = self._fresh_state()
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
+        batch = mesh.batch_sharding(self.mesh)
+        self.train_step = jax.jit(
+            step.train_step(self.objective, self.optimiser, args.ema_decay or None),
+            donate_argnums=0,
+            in_shardings=(shardings, batch),
+            out_shardings=(shardings, None),
+        )
+        self.eval_step = jax.jit(
+            step.eval_step(self.objective, averaged=bool(args.ema_decay)), in_shardings=(shardings, batch)
+        )
+        self.progress = Progress(self.task.training.state())
+
+    def _fresh_state(self) -> TrainState:
+        init_key, key = jax.random.split(jax.random.PRNGKey(self.args.seed))
+        x = jnp.zeros((1, *self.task.training.info.shape))
+
+        def fresh(init_key: jax.Array, key: jax.Array) -> TrainState:
+            variables = dict(self.objective.model.init(init_key, x, training=False))
+            variables["params"] = models.started(variables["params"], self.args.kernel_std, self.args.gate_bias)
+            return TrainState.create(variables, self.optimiser, key, bool(self.args.ema_decay))
+
+        how = mesh.state_sharding(self.mesh, jax.eval_shape(fresh, init_key, key), self.args.param_sharding)
+        return jax.jit(fresh, out_shardings=how)(init_key, key)
+
+    def train(self) -> int:
+        """Train to the end, or until SIGTERM or SIGINT: 0, or INTERRUPTED once all is saved."""
+        saved = checkpoints.Checkpoints(self.directory)
+        self._go_on(saved)
+        begin = int(self.state.step)
+        first = jax.process_index() == 0
+        log = records.Records(self.directory, begin, vars(self.args), self.args.project if self.args.wandb else None)
+        if first and begin == 0:
+            (self.directory / "args.json").write_text(json.dumps(vars(self.args), indent=1, default=str))
+            log.write(0, {"num_params": sum(leaf.size for leaf in jax.tree.leaves(self.state.params))})
+        with _stop_signals() as stopped:
+            code = self._steps(saved, log, begin, stopped)
+        saved.close()
+        log.close()
+        return code
+
+    def _go_on(self, saved: checkpoints.Checkpoints) -> None:
+        """From the last checkpoint, if there is one."""
+        kept = saved.restore(self.state)
+        if kept is None:
+            return
+        self.state, record = kept
+        self.progress = Progress(**record["progress"])
+        self.task.training.restore(self.progress.data)
+        print(f"{self.directory}: goes on after step {int(self.state.step)}", flush=True)
+
+    def _save(self, saved: checkpoints.Checkpoints, best: bool = False) -> None:
+        saved.save(self.state, {"progress": vars(self.progress)}, best=best)
+
+    def _steps(self, saved: checkpoints.Checkpoints, log: records.Records, begin: int, stopped: list[int]) -> int:
+        args, since = self.args, time.perf_counter()
+        sharding = mesh.batch_sharding(self.mesh)
+        save_steps = args.save_steps or args.save_every * self.steps_per_epoch
+        batches = iter(self.task.training)
+        for number in range(begin + 1, self.total_steps + 1):
+            self.state, metrics = self.train_step(self.state, mesh.place(sharding, next(batches)))
+            self.progress.data = self.task.training.state()
+            last = number == self.total_steps
+            if number % args.log_every == 0 or last:
+                values = {f"train/{name}": float(value) for name, value in metrics.items()}
+                now = time.perf_counter()
+                seconds, since = now - since, now
+                taken = args.log_every if number % args.log_every == 0 else number % args.log_every
+                values["train/learning_rate"] = float(self.schedule(number // args.grad_accum))
+                values["timing/step_ms"] = seconds / taken * 1e3
+                values["timing/throughput_samples_per_sec"] = taken * args.batch_size / seconds
+                log.write(number, values)
+                _show(f"step {number}/{self.total_steps} loss {values['train/loss']:.4f} acc {values['train/acc']:.3f}")
+            if number % (args.eval_every * self.steps_per_epoch) == 0 or last:
+                if self._evaluate(saved, log, number):
+                    return 0
+                since = time.perf_counter()
+            if number % save_steps == 0 or last or stopped:
+                self._save(saved)
+            if stopped:
+                print(f"\nsignal {stopped[0]}: saved after step {number}", flush=True)
+                return INTERRUPTED
+        return 0
+
+    def _evaluate(self, saved: checkpoints.Checkpoints, log: records.Records, number: int) -> bool:
+        """One evaluation; whether to stop early."""
+        found = self.evaluation()
+        best = self.progress.see(found["loss"], found["acc"], self.args.best_metric)
+        values = {"val/loss": found["loss"], "val/acc": found["acc"], "epoch": number / self.steps_per_epoch}
+        patience = self.args.early_stopping_patience
+        early = bool(patience) and self.progress.stale >= patience
+        values |= {"best_val_acc": self.progress.best_acc, "best_val_loss": self.progress.best_loss}
+        log.write(number, values | ({"early_stopped_epoch": values["epoch"]} if early else {}))
+        print(f"\nstep {number} val loss {found['loss']:.4f} acc {found['acc']:.4f}", flush=True)
+        if best:
+            self._save(saved, best=True)
+        if early:
+            self._save(saved)
+        return early
+
+    def evaluation(self) -> dict[str, Any]:
+        """{loss, acc} over every held-out sample, with logits and labels of them in order."""
+        sharding = mesh.batch_sharding(self.mesh)
+        totals, logits, labels = np.zeros(3), [], []
+        index, count = jax.process_index(), jax.process_count()
+        for batch in self.task.evaluation:
+            share = len(batch["label"]) // count
+            mine = {name: value[index * share : (index + 1) * share] for name, value in batch.items()}
+            found = self.eval_step(self.state, mesh.place(sharding, mine))
+            totals += [float(found[name]) for name in ("loss", "acc", "count")]
+            if count == 1:
+                kept = batch["weight"] > 0
+                logits.append(np.asarray(found["logits"])[kept])
+                labels.append(batch["label"][kept])
+        loss, acc = totals[:2] / totals[2]
+        return {"loss": float(loss), "acc": float(acc), "logits": logits, "labels": labels}
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT add themselves to; the second one ends the process as ever."""
+    received: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(line: str) -> None:
+    """A line of progress: in place on a terminal."""
+    if sys.stdout.isatty():
+        print(f"\r{line}", end="", flush=True)
+
+
+def configure(args: argparse.Namespace) -> None:
+    """What has to be set before anything is computed: precision, cache, determinism, processes."""
+    if args.bf16:
+        jax.config.update("jax_default_matmul_precision", "bfloat16")
+    if not args.no_jit_cache:
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.path.expanduser("~/.cache/jax_compilation_cache"))
+        jax.config.update("jax_compilation_cache_dir", cache)
+    mesh.join(
+        args.coordinator,
+        args.num_processes or None,
+        args.process_id if args.process_id >= 0 else None,
+    )

@@ -1,0 +1,126 @@
+"""One training step and one evaluation step, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from cssm.train.state import TrainState
+
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How stored pixels become inputs: (x / scale - mean) / std, uint8 or float alike."""
+
+    scale: float = 127.5
+    mean: tuple[float, ...] = (1.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __call__(self, pixels: Array) -> Array:
+        return (pixels.astype(jnp.float32) / self.scale - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Mean cross-entropy of the model's logits against smoothed labels.
+
+    Fields:
+      model: (pixels, training=...) -> logits (B, K).
+      pixels: see `Pixels`.
+      label_smoothing: e; targets are (1 - e) onehot + e / K, in training and evaluation.
+      shortest: frames left of a batch at least, the first ones being multiplied by zero; None for all.
+      batch_statistics: evaluate batch norms by the batch.
+    """
+
+    model: nn.Module
+    pixels: Pixels
+    label_smoothing: float = 0.0
+    shortest: int | None = None
+    batch_statistics: bool = False
+
+    def inputs(self, batch: Batch, key: Array | None) -> Array:
+        """What the model is given of a batch; with a key, shortened if that is asked for."""
+        x = self.pixels(batch["video"] if "video" in batch else batch["image"])
+        if key is None or self.shortest is None:
+            return x
+        length = x.shape[1]
+        kept = jax.random.randint(key, (), self.shortest, length + 1)
+        return jnp.where((jnp.arange(length) >= length - kept)[:, None, None, None], x, 0)
+
+    def losses(self, logits: Array, labels: Array) -> Array:
+        """Of each sample, (B,)."""
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing)
+        return optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)
+
+    def training_loss(
+        self, params: Any, batch_stats: Any, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Metrics, Any]]:
+        """(loss, (metrics, new batch statistics))"""
+        frames_key, dropout_key = jax.random.split(key)
+        variables = {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
+        logits, changed = self.model.apply(
+            variables,
+            self.inputs(batch, frames_key),
+            training=True,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        loss = self.losses(logits, batch["label"]).mean()
+        metrics = {"loss": loss, "acc": (logits.argmax(-1) == batch["label"]).mean()}
+        return loss, (metrics, changed.get("batch_stats", {}))
+
+    def logits(self, variables: Any, batch: Batch) -> Array:
+        """Of an evaluation: nothing is drawn, and nothing changes."""
+        if not self.batch_statistics:
+            return self.model.apply(variables, self.inputs(batch, None), training=False)
+        return self.model.apply(variables, self.inputs(batch, None), training=True, mutable=["batch_stats"])[0]
+
+
+def train_step(
+    objective: Objective, optimiser: optax.GradientTransformation, ema_decay: float | None = None
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """(state, batch) -> (state after, {loss, acc, grad_norm})"""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        gradient = jax.grad(objective.training_loss, has_aux=True)
+        grads, (metrics, batch_stats) = gradient(state.params, state.batch_stats, batch, key)
+        with jax.named_scope("optimiser"):
+            updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            ema = state.ema
+            if ema is not None and ema_decay is not None:
+                ema = jax.tree.map(lambda mean, new: ema_decay * mean + (1 - ema_decay) * new, ema, params)
+        metrics["grad_norm"] = optax.global_norm(grads)
+        after = state.replace(  # type: ignore[attr-defined]
+            step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
+        )
+        return after, metrics
+
+    return step
+
+
+def eval_step(objective: Objective, averaged: bool = False) -> Callable[[TrainState, Batch], Metrics]:
+    """(state, batch) -> sums over the samples whose `weight` is 1: {loss, acc, count}, and all logits."""
+
+    def step(state: TrainState, batch: Batch) -> Metrics:
+        logits = objective.logits(state.variables(averaged), batch)
+        weight = batch["weight"]
+        return {
+            "loss": (weight * objective.losses(logits, batch["label"])).sum(),
+            "acc": (weight * (logits.argmax(-1) == batch["label"])).sum(),
+            "count": weight.sum(),
+            "logits": logits,
+        }
+
+    return step
