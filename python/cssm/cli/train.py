@@ -13,7 +13,7 @@ from cssm.train import flags
 def add_parser(subparsers: Any) -> None:
     """Adds `train` to the subcommands."""
     parser = subparsers.add_parser(
-        "train", help="train a model", description="Train a model; a run of the same name goes on."
+        "train", help="train a model", description="Train a model. A run of the same name goes on."
     )
     flags.add_flags(parser)
     parser.set_defaults(run=run)

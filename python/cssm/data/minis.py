@@ -1,6 +1,6 @@
 """Small tasks that separate models with memory from those without, generated as they are needed.
 
-PathTracker-mini: do the dot that starts in the red marker and the one that ends in the blue marker belong together? Dots move
+PathTracker-mini: do the dot that starts in the red marker and the one that ends in the blue one belong together? Dots move
 straight; the decoy ends as far from the start marker as the target does, in a direction drawn from the same distribution, so
 that the markers alone say nothing. Source: small-task specification 2.
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from cssm.train.state import TrainState
@@ -40,6 +41,8 @@ class Checkpoints:
         step = int(state.step)
         if step in manager.all_steps():
             return
+        # Orbax writes on a thread of its own, on CPU from the very memory that the next step would be given.
+        state = jax.tree.map(jnp.copy, state)
         manager.save(
             step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(dict(record)))
         )
