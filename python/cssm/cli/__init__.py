@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cssm.cli import data, describe, train
+from cssm.cli import data, describe, evaluate, sweep, train
 from cssm.cli.bad_input import BadInputError
 
-COMMANDS = (data, describe, train)
+COMMANDS = (data, describe, evaluate, sweep, train)
 
 
 def main(argv: list[str] | None = None) -> int:
