@@ -19,5 +19,5 @@ setup(
     cmake_source_dir=".",
     packages=[*find_packages(include=["cssm_kernels", "cssm_kernels.*"]), *find_packages("python")],
     package_dir={"": ".", "cssm": "python/cssm"},
-    package_data={"cssm_kernels": ["py.typed"], "cssm": ["py.typed"]},
+    package_data={"cssm_kernels": ["py.typed"], "cssm": ["py.typed"], "cssm.sweep": ["grids/*.yaml"]},
 )
