@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import jax.numpy as jnp
 from jax import Array
 
 from cssm.layers.frequency_gated import Gate
-from cssm.layers.growing import GrowingMixer, rate
+from cssm.layers.growing import GrowingMixer, Kernels, rate
 from cssm.nn.gates import bounded_decay
 from cssm.nn.spectra import to_spectrum
 
@@ -22,12 +20,8 @@ class GrowingTransformerCSSM(GrowingMixer):
     d_K_to_V), B_Q, B_K, B_V, C_gate (C, HF); output_proj (C, C).
     """
 
-    kernel_names: ClassVar[str] = "qkv"
-
-    def inputs(
-        self, turned: Array, gate: Gate, k: dict[str, Array], before: Array | None
-    ) -> tuple[Array, Array, Array, Array]:
+    def inputs(self, turned: Array, gate: Gate, k: Kernels, before: Array | None) -> tuple[Array, Array, Array, Array]:
         u = to_spectrum(self.dense(3 * self.channels, "qkv_proj")(turned), self.implementation)
         u_q, u_k, u_v = jnp.split(u, 3, axis=-1)
-        q, after = self.scan(bounded_decay(gate("d_Q")) * k["q"], rate(gate, "B_Q"), u_q, before)
+        q, after = self.scan(bounded_decay(gate("d_Q")) * k("q"), rate(gate, "B_Q"), u_q, before)
         return q, u_k, u_v, after

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,6 +16,9 @@ from cssm.layers.frequency_gated import FrequencyGatedMixer, Gate
 from cssm.nn.gates import bounded_decay
 from cssm.nn.spectra import to_space
 from cssm_kernels import gated_scan, linear_scan
+
+Kernels = Callable[[str], Array]
+"""state q, k or v -> the spectrum (H, F, C) of its kernel, a parameter that is made when first asked for."""
 
 
 class GrowingMixer(FrequencyGatedMixer):
@@ -41,17 +46,12 @@ class GrowingMixer(FrequencyGatedMixer):
     spectral_clip: bool = False
     use_goom: bool = True
 
-    kernel_names: ClassVar[str] = "kv"
+    def kernels(self, x: Array) -> Kernels:
+        """Those of the layer, for frames x."""
+        spectrum = cache(lambda name: self.k_hat(name, x, squash=self.spectral_clip))
+        return lambda state: spectrum("kernel" if self.shared_kernel else f"kernel_{state}")
 
-    def kernels(self, x: Array) -> dict[str, Array]:
-        """The spectra (H, F, C) of each state's kernel."""
-        if self.shared_kernel:
-            return dict.fromkeys(self.kernel_names, self.k_hat("kernel", x, squash=self.spectral_clip))
-        return {name: self.k_hat(f"kernel_{name}", x, squash=self.spectral_clip) for name in self.kernel_names}
-
-    def inputs(
-        self, turned: Array, gate: Gate, k: dict[str, Array], before: Array | None
-    ) -> tuple[Array, Array, Array, Array]:
+    def inputs(self, turned: Array, gate: Gate, k: Kernels, before: Array | None) -> tuple[Array, Array, Array, Array]:
         """(Q, u_K, u_V, state after), spectra (B, T, H, F, C), from the rotated input and the kernels."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class GrowingMixer(FrequencyGatedMixer):
             q, u_k, u_v, after["q"] = self.inputs(turned, gate, k, before["q"])
         with jax.named_scope("recurrence"):
             key, after["K"] = self.scan(
-                bounded_decay(gate("d_K")) * q * k["k"], rate(gate, "B_K") * q, u_k, before["K"]
+                bounded_decay(gate("d_K")) * q * k("k"), rate(gate, "B_K") * q, u_k, before["K"]
             )
             first = jnp.zeros_like(key[:, :1]) if before["K"] is None else before["K"][:, None]
             key_before = jnp.concatenate([first, key[:, :-1]], axis=1)
@@ -77,7 +77,7 @@ class GrowingMixer(FrequencyGatedMixer):
                 u += rate(gate, "d_Q_to_V") * q + rate(gate, "d_K_to_V") * key_before
             else:
                 u += rate(gate, "w_KV") * q * key_before
-            value, after["V"] = self.scan(bounded_decay(gate("d_V")) * k["v"], None, u, before["V"])
+            value, after["V"] = self.scan(bounded_decay(gate("d_V")) * k("v"), None, u, before["V"])
         output = rate(gate, "C_gate")
         if last_only:
             value, output = value[:, -1:], output[:, -1:]

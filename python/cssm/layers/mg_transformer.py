@@ -9,7 +9,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array, lax
 
 from cssm.layers.frequency_gated import Gate
-from cssm.layers.growing import GrowingMixer
+from cssm.layers.growing import GrowingMixer, Kernels
 from cssm.nn.spectra import to_spectrum
 
 
@@ -35,9 +35,7 @@ class MambaGrowingTransformerCSSM(GrowingMixer):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, expected a positive integer")
 
-    def inputs(
-        self, turned: Array, gate: Gate, k: dict[str, Array], before: Array | None
-    ) -> tuple[Array, Array, Array, Array]:
+    def inputs(self, turned: Array, gate: Gate, k: Kernels, before: Array | None) -> tuple[Array, Array, Array, Array]:
         shape = (self.q_temporal, self.q_spatial, self.q_spatial, self.channels, self.channels)
         kernel = self.parameter("q_conv_kernel", nn.initializers.xavier_normal(), shape)
         frames, kernel = promote_dtype(turned, kernel, dtype=self.dtype)
