@@ -29,7 +29,7 @@ class LinearCSSM(FrequencyGatedMixer):
         x = self.checked(x)
         first = 0 if state is None else state["t"]
         with jax.named_scope("transition"):
-            a = decay(self, x) * self.k_hat("kernel", x, init=nn.initializers.normal(0.02))
+            a = self.k_hat("kernel", x, init=nn.initializers.normal(0.02)) * decay(self, x)
         with jax.named_scope("spectral_scan"):
             y, final = spectral_scan(
                 self.rotated(x, first),
