@@ -9,8 +9,9 @@ A file has:
   blocks   a list; a block's runs are the product of `cases`, a list of arguments that go together, and `grid`, a list
            of values for each flag; `args` holds what they share; `name` is a template of names, `{cssm}_e{embed_dim}`
 
-Later arguments replace earlier ones: common, args, cases, grid. A value is a number, text, true (a flag without a value)
-or false (no flag); `${girik}` in it stands for a path of the machine that runs it. `lr: 1e-3` is text in YAML 1.1, and stays so.
+Later arguments replace earlier ones: common, args, cases, grid. A value is a number, text, true (a flag without a value) or
+false (no flag); `${girik}` in it stands for a path of the machine that runs it. `lr: 1e-3` is text in YAML 1.1, and so it
+stays.
 """
 
 from __future__ import annotations
