@@ -300,7 +300,7 @@ def test_stages_are_named_in_the_compiled_program(rng):
 
 def test_rotary_position_warns_and_changes_nothing(rng):
     x = rng.normal(size=(1, 2, 6, 6, 3)).astype(np.float32)
-    model = SimpleCSSM(**SMALL)
+    model = SimpleCSSM(**{**SMALL, "embed_dim": 5})  # odd, which a rotation could not be
     variables = random_variables(model, x)
     with pytest.warns(UserWarning, match="pos_embed='mrope' has no effect"):
         y = apply(model.clone(pos_embed="mrope"), variables, x)
@@ -324,6 +324,7 @@ def test_rotary_position_warns_and_changes_nothing(rng):
         (dict(depth=0), "depth: got 0, expected a positive integer"),
         (dict(n_register_tokens=-1), "n_register_tokens: got -1, expected a number >= 0"),
         (dict(embed_dim=5, pos_embed="sinusoidal"), "embed_dim: got 5, expected an even number for pos_embed="),
+        (dict(embed_dim=5, pos_embed="mrope", cssm_type="gated"), "channels: got 5, expected an even number"),
         (dict(cssm_type="lstm"), "cssm_type: got 'lstm'"),
         (dict(depth=2, inter_mlp_ratio=0.1), "inter_mlp_ratio: got 0.1, expected 0 or at least 0.25"),
     ],

@@ -185,7 +185,8 @@ class SimpleCSSM(nn.Module):
         for field in ("n_register_tokens", "inter_mlp_ratio"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field}: got {getattr(self, field)}, expected a number >= 0")
-        if self.pos_embed not in ("none", "learnable") and self.embed_dim % 2:
+        # Mixers that rotate refuse odd sizes themselves; the others ignore rotary modes.
+        if self.pos_embed in ("separate", "sinusoidal") and self.embed_dim % 2:
             raise ValueError(
                 f"embed_dim: got {self.embed_dim}, expected an even number for pos_embed={self.pos_embed!r}"
             )
