@@ -1,8 +1,9 @@
 """Curves of PathTracker: curls of one turning direction, scaled to a window, and read through a stretch of time.
 
-h_0 = atan2(y, x) of a uniform point, a small number that is read as degrees; h_i = 0.95 (h_{i-1} + s d), s one sign a curve, d
-uniform over {0, 0.95, 1.9, ... < 90}, i = 1...65; five points a step further along each h_i. The 326 points are scaled to
-[0, window] on each axis alone, reversed half of the time, and every `skip`-th of `frames * skip` consecutive ones is kept.
+h_0 = atan2(y, x) of a uniform point, a small number that is read as degrees; h_i = 0.95 (h_{i-1} + s d), s one sign a
+curve, d uniform over {0, 0.95, 1.9, ... < 90}, i = 1...65; five points a step further along each h_i. The 326 points are
+scaled to [0, window] on each axis alone, reversed half of the time, and every `skip`-th of `frames * skip` consecutive ones
+is kept.
 Source: data specification 11.1.
 """
 

@@ -1,7 +1,7 @@
 """What the generators share: sample `index` of a set is a function of (config, seed, index) and of nothing else.
 
-So a set needs no files, any process can make any part of it, and an interrupted run goes on where it stopped. Whatever decides
-a pixel is an integer, or is rounded far above the last bit of the platform's cosine.
+So a set needs no files, any process can make any part of it, and an interrupted run goes on where it stopped. Whatever
+decides a pixel is an integer, or is rounded far above the last bit of the platform's cosine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """PathTracker: does the dot that starts in the start marker end in the goal marker?
 
-A clip has a target, a decoy and distractors, one dot each. The start marker is where the target begins; the goal marker is where
-the target (label 1) or the decoy (label 0) ends; both are in every frame. Source: data specification 11, and the small-task
-specification 1 for `match_distance`.
+A clip has a target, a decoy and distractors, one dot each. The start marker is where the target begins; the goal marker is
+where the target (label 1) or the decoy (label 0) ends; both are in every frame. Source: data specification 11, and the
+small-task specification 1 for `match_distance`.
 """
 
 from __future__ import annotations

@@ -55,8 +55,7 @@ def _stamps(profile: Callable[[np.ndarray], np.ndarray], reach: int) -> np.ndarr
 
 def restyled_v1(config: Any, trajectories: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """On dark grey: soft white dots of one brightness, thin rings for the markers, placed to an eighth of a pixel."""
-    n, frames = trajectories.shape[:2]
-    scene = np.full((n, 1, config.size, config.size, 3), _GREY, np.int32)
+    scene = np.full((len(trajectories), 1, config.size, config.size, 3), _GREY, np.int32)
     ring = _stamps(lambda r: np.exp(-0.5 * ((r - _RING_RADIUS) / _RING_SIGMA) ** 2), _REACH)
     for corner, colour in ((start, _RINGS["start"]), (goal, _RINGS["goal"])):
         scene = _blended(scene, _light(corner[:, None, None], ring, config.size), colour)
