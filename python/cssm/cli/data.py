@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-DATA_COMMANDS: tuple[Any, ...] = ()
+from cssm.cli import data_check, data_convert
+
+DATA_COMMANDS: tuple[Any, ...] = (data_convert, data_check)
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds `data` to the subcommands."""
-    parser = subparsers.add_parser("data", help="data sets: convert, check, make and inspect", description=__doc__)
+    about = "make, convert, check and inspect data sets"
+    parser = subparsers.add_parser("data", help=about, description=about)
     commands = parser.add_subparsers(dest="data_command", required=True)
     for command in DATA_COMMANDS:
         command.add_parser(commands)

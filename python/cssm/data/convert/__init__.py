@@ -1,0 +1,1 @@
+"""From published layouts on disk to record files. Source: data specification 3 to 6."""
