@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -130,7 +133,7 @@ def test_runner_killed_and_two_runners_at_once(sweep, site, tmp_path):
     assert len(child) == 1
     killed.kill()
     killed.wait()
-    wait_for(lambda: not is_alive(child[0], 0) or _is_zombie(child[0]))
+    wait_for(lambda: not is_alive(child[0], time.time()) or _is_zombie(child[0]))
     assert log.entries()["a"].status is Status.RUNNING
 
     other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -162,6 +165,21 @@ def test_entries_of_the_dead(sweep, site):
     assert runner.prepare(dead_hosts=["elsewhere"]) == ["there"]
     assert runner.log.claim([("x", 128), ("here", 128)]).batch == 64  # as it was cut
     assert not is_alive(os.getppid(), 0)  # whatever had that number then
+
+
+def test_a_claim_waits_for_the_lock_of_another(sweep, site):
+    log = Runner(sweep({"x": ""}), site).log
+    claims: list[Entry | None] = []
+    with log.path.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        thread = threading.Thread(target=lambda: claims.append(log.claim([("x", 128)])))
+        thread.start()
+        thread.join(0.2)
+        assert claims == []
+        other = Entry("x", Status.RUNNING, "elsewhere", 1, 128, 0.0)
+        held.write(json.dumps(asdict(other)).encode() + b"\n")
+    thread.join()
+    assert claims == [None]
 
 
 def test_bad_input(sweep, site):
