@@ -200,7 +200,7 @@ def _drawn(size: int, tables: Paddles, contours) -> np.ndarray:
 
 
 class PathfinderSource(GeneratedSource):
-    """Images made as they are asked for: source[i] is {"image": uint8 (size, size, 3), three times the same, "label": int}."""
+    """Images made as they are asked for: source[i] is {"image": uint8 (size, size, 3) of equal channels, "label": int}."""
 
     config: PathfinderConfig
 
