@@ -28,12 +28,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path) -> None:
         directory = directory.absolute()
-        self._last = ocp.CheckpointManager(
-            directory / "last", options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True)
-        )
-        self._best = ocp.CheckpointManager(
-            directory / "best", options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
-        )
+        self._last = _manager(directory / "last", KEPT)
+        self._best = _manager(directory / "best", 1)
 
     def save(self, state: TrainState, record: Mapping[str, Any], *, best: bool = False) -> None:
         """Write the state after `state.step` steps; returns before it is on disk."""
@@ -69,3 +65,10 @@ class Checkpoints:
         self.wait()
         self._last.close()
         self._best.close()
+
+
+def _manager(directory: Path, kept: int) -> ocp.CheckpointManager:
+    # Two that write at once would meet at each other's barriers.
+    barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name)
+    options = ocp.CheckpointManagerOptions(max_to_keep=kept, create=True, multiprocessing_options=barriers)
+    return ocp.CheckpointManager(directory, options=options)

@@ -45,8 +45,8 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
     np.add.at(confusion, (labels, chosen), 1)
     of_bin = np.minimum((confidence * BINS).astype(int), BINS - 1)
     count = np.bincount(of_bin, minlength=BINS)
-    mean = lambda values: np.bincount(of_bin, values, BINS) / np.maximum(count, 1)
-    calibration = np.stack([mean(confidence), mean(right), count], 1)
+    means = [np.bincount(of_bin, values, BINS) / np.maximum(count, 1) for values in (confidence, right)]
+    calibration = np.stack([*means, count], 1)
     error = float((count / len(labels) * np.abs(calibration[:, 0] - calibration[:, 1])).sum())
     loss = float(-log_p[np.arange(len(labels)), labels].mean())
     return Scores(float(right.mean()), loss, confusion, calibration, error)

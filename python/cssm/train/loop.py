@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +46,13 @@ class Run:
 
     Args:
       args: flags, settled.
+      devices: those to train on (all).
 
     Raises:
       ValueError: flags that do not fit together.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, devices: Sequence[Any] | None = None) -> None:
         self.args = args
         self.directory = flags.output_directory(args)
         self.task = datasets.task(args)
@@ -75,7 +76,7 @@ class Run:
             args.seq_len_min if args.variable_seq_len else None,
             args.bn_train_mode,
         )
-        self.mesh = mesh.data_mesh()
+        self.mesh = mesh.data_mesh(devices)
         self.state = self._fresh_state()
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
         batch = mesh.batch_sharding(self.mesh)
@@ -107,16 +108,23 @@ class Run:
         saved = checkpoints.Checkpoints(self.directory)
         self._go_on(saved)
         begin = int(self.state.step)
-        first = jax.process_index() == 0
-        log = records.Records(self.directory, begin, vars(self.args), self.args.project if self.args.wandb else None)
-        if first and begin == 0:
+        if self._is_stale():
+            print(f"{self.directory}: was stopped early after step {begin}", flush=True)
+            return 0
+        log = self._records(begin)
+        with closing(saved), closing(log), _stop_signals() as stopped:
+            if begin == 0:
+                log.write(0, {"num_params": sum(leaf.size for leaf in jax.tree.leaves(self.state.params))})
+            return self._steps(saved, log, begin, stopped)
+
+    def _records(self, begin: int) -> records.Records | records.Silent:
+        """Of this run, from the first of its processes."""
+        if jax.process_index():
+            return records.Silent()
+        if begin == 0:
+            self.directory.mkdir(parents=True, exist_ok=True)
             (self.directory / "args.json").write_text(json.dumps(vars(self.args), indent=1, default=str))
-            log.write(0, {"num_params": sum(leaf.size for leaf in jax.tree.leaves(self.state.params))})
-        with _stop_signals() as stopped:
-            code = self._steps(saved, log, begin, stopped)
-        saved.close()
-        log.close()
-        return code
+        return records.Records(self.directory, begin, vars(self.args), self.args.project if self.args.wandb else None)
 
     def _go_on(self, saved: checkpoints.Checkpoints) -> None:
         """From the last checkpoint, if there is one."""
@@ -131,7 +139,9 @@ class Run:
     def _save(self, saved: checkpoints.Checkpoints, best: bool = False) -> None:
         saved.save(self.state, {"progress": vars(self.progress)}, best=best)
 
-    def _steps(self, saved: checkpoints.Checkpoints, log: records.Records, begin: int, stopped: list[int]) -> int:
+    def _steps(
+        self, saved: checkpoints.Checkpoints, log: records.Records | records.Silent, begin: int, stopped: list[int]
+    ) -> int:
         args, since = self.args, time.perf_counter()
         sharding = mesh.batch_sharding(self.mesh)
         save_steps = args.save_steps or args.save_every * self.steps_per_epoch
@@ -161,13 +171,12 @@ class Run:
                 return INTERRUPTED
         return 0
 
-    def _evaluate(self, saved: checkpoints.Checkpoints, log: records.Records, number: int) -> bool:
+    def _evaluate(self, saved: checkpoints.Checkpoints, log: records.Records | records.Silent, number: int) -> bool:
         """One evaluation; whether to stop early."""
         found = self.evaluation()
         best = self.progress.see(found["loss"], found["acc"], self.args.best_metric)
         values = {"val/loss": found["loss"], "val/acc": found["acc"], "epoch": number / self.steps_per_epoch}
-        patience = self.args.early_stopping_patience
-        early = bool(patience) and self.progress.stale >= patience
+        early = self._is_stale()
         values |= {"best_val_acc": self.progress.best_acc, "best_val_loss": self.progress.best_loss}
         log.write(number, values | ({"early_stopped_epoch": values["epoch"]} if early else {}))
         print(f"\nstep {number} val loss {found['loss']:.4f} acc {found['acc']:.4f}", flush=True)
@@ -176,6 +185,11 @@ class Run:
         if early:
             self._save(saved)
         return early
+
+    def _is_stale(self) -> bool:
+        """Whether there were too many evaluations without a better accuracy."""
+        patience = self.args.early_stopping_patience
+        return bool(patience) and self.progress.stale >= patience
 
     def evaluation(self) -> dict[str, Any]:
         """{loss, acc} over every held-out sample, with logits and labels of them in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ SHARDINGS = ("replicated", "fsdp")
 LEAST_PARTED = 2**14
 
 
-def data_mesh(devices: list[Any] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """All devices of all processes in one axis, `data`."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), ("data",))
 

@@ -80,3 +80,13 @@ class Records:
         self._events.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+class Silent:
+    """Writes nothing: for the processes of a run but the first."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""

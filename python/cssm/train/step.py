@@ -101,7 +101,7 @@ def train_step(
             ema = state.ema
             if ema is not None and ema_decay is not None:
                 ema = jax.tree.map(lambda mean, new: ema_decay * mean + (1 - ema_decay) * new, ema, params)
-        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         after = state.replace(  # type: ignore[attr-defined]
             step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
         )
