@@ -163,6 +163,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    if at < len(message) and message[at] < 0x80:  # most of them
+        return message[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at == len(message):

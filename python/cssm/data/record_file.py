@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,24 +30,18 @@ class RecordFile:
     def __init__(self, path: str | os.PathLike[str], *, verify: bool = True, keep_index: bool = True) -> None:
         self.path, self.verify = Path(path), verify
         self.index = _index(self.path, keep_index)
-        self._map: mmap.mmap | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, i: int) -> bytes:
         offset, length = self.index[i].tolist()
-        if self._map is None:  # a thread that comes second maps it again, which does no harm
-            with open(self.path, "rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        end = offset + HEADER.size + length
-        payload = self._map[offset + HEADER.size : end]
-        if self.verify and FOOTER.unpack_from(self._map, end)[0] != masked_crc32c(payload):
+        with open(self.path, "rb", buffering=0) as file:  # not kept open: sets have more files than processes may
+            payload = os.pread(file.fileno(), length, offset + HEADER.size)
+            crc = os.pread(file.fileno(), FOOTER.size, offset + HEADER.size + length)
+        if len(crc) < FOOTER.size or (self.verify and crc != FOOTER.pack(masked_crc32c(payload))):
             raise RecordError(self.path, offset, BAD_PAYLOAD)
         return payload
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_map": None}
 
 
 def make_index(path: str | os.PathLike[str]) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from cssm.data.example import ExampleError, decode, encode
@@ -77,14 +79,12 @@ def test_broken(payload):
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_decode_or_are_refused(payload):
-    try:
+    with suppress(ExampleError):
         decode(payload)
-    except ExampleError:
-        pass
 
 
 def test_refused():
     with pytest.raises(TypeError, match=r"a: got 'text', expected bytes, floats or integers"):
         encode({"a": "text"})
-    with pytest.raises(ValueError, match="a: got .*, expected integers of 64 bits with a sign"):
+    with pytest.raises(ValueError, match=r"a: got .*, expected integers of 64 bits with a sign"):
         encode({"a": np.array([2**63], np.uint64)})

@@ -16,7 +16,7 @@ PAYLOADS = [b"", b"one", bytes(range(256)) * 5, b"last"]
 EMPTY_RECORD = bytes(8) + bytes.fromhex("29039807") + bytes.fromhex("d8ea82a2")
 
 
-@pytest.mark.parametrize("compress", (False, True))
+@pytest.mark.parametrize("compress", [False, True])
 def test_round_trip(tmp_path, compress):
     path = tmp_path / "a.tfrecord"
     assert write_records(path, PAYLOADS, compress=compress) == 4
@@ -122,7 +122,7 @@ def test_random_access_and_index(tmp_path):
 def test_compressed_files_are_decompressed_once(tmp_path):
     path = tmp_path / "train-batch_0--00000-of-00001"
     write_records(path, PAYLOADS, compress=True)
-    with pytest.raises(ValueError, match="path: got .*, compressed, expected"):
+    with pytest.raises(ValueError, match=r"path: got .*, compressed, expected"):
         RecordFile(path)
     copy = decompressed(path, tmp_path / "cache")
     made = copy.stat().st_mtime_ns
