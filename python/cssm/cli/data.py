@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cssm.cli import data_check, data_convert
+from cssm.cli import data_check, data_convert, data_inspect, data_make
 
-DATA_COMMANDS: tuple[Any, ...] = (data_convert, data_check)
+DATA_COMMANDS: tuple[Any, ...] = (data_make, data_convert, data_check, data_inspect)
 
 
 def add_parser(subparsers: Any) -> None:

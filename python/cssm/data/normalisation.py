@@ -15,7 +15,7 @@ class Normalisation(NamedTuple):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """float32 of uint8 (..., 3), on the host."""
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return (pixels.astype(np.float32) / np.float32(255) - mean) / std
 
 

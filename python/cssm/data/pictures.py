@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -39,6 +40,28 @@ def resized(content: bytes, box: Box, size: int) -> np.ndarray:
       UndecodableError: no image.
     """
     return np.asarray(_decoded(content, box, size))
+
+
+def rgb_of_grey(grey: np.ndarray) -> np.ndarray:
+    """(H, W) three times, (H, W, 3): a channel at a time, several times faster than `broadcast_to` or `repeat`."""
+    rgb = np.empty((*grey.shape, 3), grey.dtype)
+    for channel in range(3):
+        rgb[..., channel] = grey
+    return rgb
+
+
+def read_resized(path: Path, mode: str, size: int | None) -> np.ndarray:
+    """A file as Pillow's mode "L", (H, W), or "RGB", bilinearly resized to size x size where a size is given.
+
+    Raises:
+      UndecodableError: no image; it names the file.
+    """
+    try:
+        with Image.open(path) as image:
+            converted = image.convert(mode)
+    except _PILLOW as error:
+        raise UndecodableError(f"{path}: {error}") from error
+    return np.asarray(converted if size is None else converted.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def dimensions(content: bytes) -> tuple[int, int]:

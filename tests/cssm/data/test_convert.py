@@ -65,6 +65,11 @@ def test_pathfinder(tmp_path, capsys):
             data = open_pathfinder(Request(split, root, difficulty=difficulty))
         assert data.counts == {"train": 16, "val": 2, "test": 2}
         seen += [data.source[i] for i in range(len(data.source))]
+        tree = open_pathfinder(Request(split, tmp_path, image_size=4, difficulty=9))
+        stored = open_pathfinder(Request(split, tmp_path / "out", difficulty=9)).source
+        assert tree.counts == data.counts
+        for i in range(len(stored)):
+            np.testing.assert_array_equal(IMAGENET(tree.source[i]["image"]), stored[i]["image"])
     greys = np.array(shuffled(20), np.uint8)
     assert [sample["label"] for sample in seen] == (greys >= 10).tolist()
     for grey, sample in zip(greys, seen):

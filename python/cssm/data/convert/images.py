@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from cssm.data.convert.listing import labelled
+from cssm.data.listing import labelled, split_pathfinder
+from cssm.data.pictures import read_resized
 from cssm.data.schemas.image import encode_image
 from cssm.data.shards import write_metadata, write_shards
-from cssm.data.splits import SEED, pathfinder_split, shuffled
+from cssm.data.splits import SEED, shuffled
 
 PER_SHARD = 5000
 IMAGE_SIZE = 224
@@ -34,9 +32,7 @@ def convert_pathfinder(
       ValueError: there are no images, or an unknown encoding.
       FileExistsError: `out` has shards already.
     """
-    images = root / f"curv_contour_length_{difficulty}" / "imgs"
-    listing = labelled(images / "neg", images / "pos", "*.png")
-    splits = {name: [listing[i] for i in order] for name, order in pathfinder_split(len(listing)).items()}
+    splits = split_pathfinder(root, difficulty)
     metadata = {"difficulty": difficulty, "train_ratio": 0.8, "val_ratio": 0.1}
     return _convert(splits, out / f"difficulty_{difficulty}", image_size, encoding, "L", metadata)
 
@@ -89,6 +85,4 @@ def _convert(
 
 def _payloads(listing: Listing, image_size: int, encoding: str, mode: str) -> Iterator[bytes]:
     for path, label in listing:
-        with Image.open(path) as picture:
-            resized = picture.convert(mode).resize((image_size, image_size), Image.Resampling.BILINEAR)
-        yield encode_image(np.asarray(resized), label, encoding)
+        yield encode_image(read_resized(path, mode, image_size), label, encoding)

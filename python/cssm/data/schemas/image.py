@@ -16,6 +16,7 @@ from PIL import Image
 
 from cssm.data.example import Values, encode
 from cssm.data.normalisation import IMAGENET
+from cssm.data.pictures import rgb_of_grey
 from cssm.data.schemas.fields import array, data, has, integer
 
 ENCODINGS = ("float32", "uint8", "png")
@@ -32,8 +33,8 @@ def encode_image(image: np.ndarray, label: int, encoding: str = "float32") -> by
     channels = 1 if image.ndim == 2 else 3
     features: dict[str, Any] = {"label": label, "height": image.shape[0], "width": image.shape[1]}
     if encoding == "float32":
-        grey = image[..., None] if image.ndim == 2 else image
-        features |= {"image": IMAGENET(np.broadcast_to(grey, (*image.shape[:2], 3))).astype("<f4").tobytes()}
+        rgb = rgb_of_grey(image) if image.ndim == 2 else image
+        features |= {"image": IMAGENET(rgb).astype("<f4").tobytes()}
         return encode(features | {"channels": 3})
     if encoding == "uint8":
         content = np.ascontiguousarray(image).tobytes()
@@ -70,4 +71,4 @@ def decode(features: Mapping[str, Values]) -> dict[str, Any]:
             image = np.asarray(picture).reshape(shape)
     else:
         raise ValueError(f"feature encoding: got {encoding!r}, expected b'uint8' or b'png'")
-    return {"image": np.broadcast_to(image, (*shape[:2], 3)), "label": label}
+    return {"image": rgb_of_grey(image[..., 0]) if shape[2] == 1 else image, "label": label}

@@ -7,7 +7,7 @@ from pathlib import Path
 from cssm.data.normalisation import SYMMETRIC
 from cssm.data.record_source import RecordSource
 from cssm.data.registry import DataSet, Request
-from cssm.data.sets.shard_files import counts, last_tenth, split_source
+from cssm.data.sets.shard_files import last_tenth, split_counts, split_source
 
 SPLITS = ("train", "val", "test")
 
@@ -22,7 +22,7 @@ def open_pathtracker(request: Request) -> DataSet:
     root, split = request.need_root(), request.one_of(*SPLITS)
     if any(root.glob("train-batch_*")) or any(root.glob("test-batch_*")):
         return DataSet(_gzip_source(root, request))
-    return DataSet(split_source(root, split, request), counts=counts(root, *SPLITS))
+    return DataSet(split_source(root, split, request), counts=split_counts(root, *SPLITS))
 
 
 def open_girik(request: Request) -> DataSet:

@@ -27,7 +27,7 @@ def split_source(folder: Path, split: str, request: Request) -> RecordSource:
     return source
 
 
-def counts(folder: Path, *splits: str) -> dict[str, int]:
+def split_counts(folder: Path, *splits: str) -> dict[str, int]:
     """Samples by split, by metadata.json."""
     metadata = read_metadata(folder)
     return {split: int(metadata[f"{split}_samples"]) for split in splits if f"{split}_samples" in metadata}
