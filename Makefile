@@ -10,16 +10,21 @@ PY := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -name '*.cc' -o -name '*.h')
 BENCH_ARGS ?= --quick
 TEST_ARGS ?=
+DEMO_ARGS ?=
 PROFILE_ARGS ?= --kernels
 CUDA ?= cuda13
 
-.PHONY: bench bench-kernels gpu-report install-gpu test-gpu profile test pytest test-gpu-offline lint format sanitize docs clean
+.PHONY: train-demo bench bench-kernels gpu-report install-gpu test-gpu profile test pytest test-gpu-offline lint format sanitize docs clean
 
 bench: $(VENV)/.bench
 	$(PY) -m benchmarks.mechanism $(BENCH_ARGS)
 
 bench-kernels: $(VENV)/.bench
 	$(PY) -m benchmarks.kernels
+
+# A model with memory learns what its controls cannot: results/train_demo/
+train-demo: $(VENV)/.test
+	$(PY) examples/train_demo.py $(DEMO_ARGS)
 
 test: lint pytest
 

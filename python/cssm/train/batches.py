@@ -14,7 +14,7 @@ HostBatch = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Of a data set: classes, samples of a split, and the shape of an input, (T, H, W, C) or (H, W, C)."""
+    """Of a data set: classes, samples of the training split, and the shape of an input, (T, H, W, C)."""
 
     num_classes: int
     samples: int
@@ -63,3 +63,20 @@ class Generated:
 
     def restore(self, state: int) -> None:
         self._next = state
+
+
+class Stored:
+    """The batches of a loader of `cssm.data`, epoch after epoch."""
+
+    def __init__(self, loader: Any, info: DataInfo) -> None:
+        self.info, self._loader = info, loader
+
+    def __iter__(self) -> Iterator[HostBatch]:
+        while True:
+            yield from self._loader
+
+    def state(self) -> Any:
+        return self._loader.state()
+
+    def restore(self, state: Any) -> None:
+        self._loader.restore(state)

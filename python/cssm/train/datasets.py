@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from cssm.data.minis import PathTrackerMini
-from cssm.train.batches import Batches, DataInfo, Generated, HostBatch
+from cssm.train.batches import Batches, DataInfo, Generated, HostBatch, Stored
 from cssm.train.step import Pixels
 
 GENERATED = ("pathtracker_mini",)
 MINI_SAMPLES = 60_000
 HELD_OUT = 2_048
 _TRAINING, _EVALUATION = 0, 1
+# Stored sets, and the split that the published runs evaluate on.
+_STORED = {
+    "pathfinder": "val",
+    "cabc": "test",
+    "pathtracker": "val",
+    "girik": "test",
+    "imagenet": "val",
+    "imagenette": "val",
+}
 
 
 class Task(NamedTuple):
@@ -29,20 +38,29 @@ class Task(NamedTuple):
 
 
 class EvaluationBatches:
-    """Every held-out sample once: batches whole by padding, `weight` 0 where padded."""
+    """Every held-out sample once: batches whole by padding, `weight` 0 where padded.
 
-    def __init__(self, samples: HostBatch, batch_size: int) -> None:
-        self.samples, self.batch_size = samples, batch_size
+    Args:
+      parts: makes an iterator over batches of at most `batch_size` samples.
+      batch_size: of what is given.
+    """
+
+    def __init__(self, parts: Callable[[], Iterable[HostBatch]], batch_size: int) -> None:
+        self._parts, self.batch_size = parts, batch_size
+
+    @classmethod
+    def of(cls, samples: HostBatch, batch_size: int) -> EvaluationBatches:
+        """Of arrays in memory."""
+        begins = range(0, len(samples["label"]), batch_size)
+        cut = lambda begin: {name: value[begin : begin + batch_size] for name, value in samples.items()}  # noqa: E731
+        return cls(lambda: map(cut, begins), batch_size)
 
     def __iter__(self) -> Iterator[HostBatch]:
-        count = len(self.samples["label"])
-        for begin in range(0, count, self.batch_size):
-            part = {name: value[begin : begin + self.batch_size] for name, value in self.samples.items()}
+        for part in self._parts():
             missing = self.batch_size - len(part["label"])
             weight = np.repeat(np.array([1, 0], np.float32), [len(part["label"]), missing])
-            yield {name: np.pad(v, [(0, missing), *[(0, 0)] * (v.ndim - 1)]) for name, v in part.items()} | {
-                "weight": weight
-            }
+            padded = {name: np.pad(v, [(0, missing), *[(0, 0)] * (v.ndim - 1)]) for name, v in part.items()}
+            yield padded | {"weight": weight}
 
 
 def task(args: argparse.Namespace) -> Task:
@@ -53,7 +71,9 @@ def task(args: argparse.Namespace) -> Task:
     """
     if args.dataset == "pathtracker_mini":
         return _pathtracker_mini(args)
-    raise ValueError(f"--dataset: got {args.dataset!r}, expected one of {', '.join(GENERATED)}")
+    if args.dataset in _STORED:
+        return _stored(args)
+    raise ValueError(f"--dataset: got {args.dataset!r}, expected one of {', '.join((*GENERATED, *_STORED))}")
 
 
 def level_at(levels: tuple[tuple[int, int], ...], step: int, last: int) -> int:
@@ -85,4 +105,36 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
 
     info = DataInfo(2, MINI_SAMPLES, (args.seq_len, full.size, full.size, 3))
     held_out = full.batch((_EVALUATION,), HELD_OUT)
-    return Task(Generated(make, info, args.prefetch_batches), EvaluationBatches(held_out, 256), Pixels())
+    evaluation = EvaluationBatches.of(held_out, _evaluated_at_once(256))
+    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
+
+
+def _stored(args: argparse.Namespace) -> Task:
+    from cssm.data.loader import make_loader
+
+    index, share = local_share(args.batch_size)
+    held_out = _STORED[args.dataset]
+    root = args.tfrecord_dir or {"imagenet": args.imagenet_dir, "pathtracker": args.pathtracker_dir}.get(args.dataset)
+    common: dict[str, Any] = dict(
+        num_frames=args.seq_len,
+        image_size=args.image_size or None,
+        difficulty={"pathfinder": args.pathfinder_difficulty, "cabc": args.cabc_difficulty}.get(args.dataset),
+        root=root or args.data_dir,
+        num_workers=args.num_workers,
+        prefetch=args.prefetch_batches,
+    )
+    training = make_loader(args.dataset, "train", share, shard=(index, jax.process_count()), seed=args.seed, **common)
+    # Every process reads all that is held out, and takes its part of each batch.
+    at_once = _evaluated_at_once(args.batch_size)
+    evaluation = make_loader(args.dataset, held_out, at_once, **common)
+    shape = training.info.shape if training.info.kind == "video" else (args.seq_len, *training.info.shape)
+    norm = training.info.normalisation
+    pixels = Pixels(1.0, (0.0,)) if norm is None else Pixels(255.0, norm.mean, norm.std)
+    info = DataInfo(training.info.num_classes, training.info.samples, shape)
+    return Task(Stored(training, info), EvaluationBatches(lambda: evaluation, at_once), pixels)
+
+
+def _evaluated_at_once(wanted: int) -> int:
+    """A multiple of the devices."""
+    devices = jax.device_count()
+    return -(-wanted // devices) * devices

@@ -72,6 +72,7 @@ class Run:
         self.objective = step.Objective(
             models.model_of(args, info.num_classes),
             self.task.pixels,
+            args.seq_len,
             args.label_smoothing,
             args.seq_len_min if args.variable_seq_len else None,
             args.bn_train_mode,

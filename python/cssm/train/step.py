@@ -37,6 +37,7 @@ class Objective:
     Fields:
       model: (pixels, training=...) -> logits (B, K).
       pixels: see `Pixels`.
+      frames: T, to which an image is repeated.
       label_smoothing: e; targets are (1 - e) onehot + e / K, in training and evaluation.
       shortest: frames left of a batch at least, the first ones being multiplied by zero; None for all.
       batch_statistics: evaluate batch norms by the batch.
@@ -44,13 +45,18 @@ class Objective:
 
     model: nn.Module
     pixels: Pixels
+    frames: int = 1
     label_smoothing: float = 0.0
     shortest: int | None = None
     batch_statistics: bool = False
 
     def inputs(self, batch: Batch, key: Array | None) -> Array:
         """What the model is given of a batch; with a key, shortened if that is asked for."""
-        x = self.pixels(batch["video"] if "video" in batch else batch["image"])
+        if "video" in batch:
+            x = self.pixels(batch["video"])
+        else:
+            image = self.pixels(batch["image"])[:, None]
+            x = jnp.broadcast_to(image, (len(image), self.frames, *image.shape[2:]))
         if key is None or self.shortest is None:
             return x
         length = x.shape[1]
