@@ -7,6 +7,7 @@ stopped before.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from absl import flags
 import cssm.data.sets  # noqa: F401  # registers them
 from cssm.data.fitting import Fit
 from cssm.data.normalisation import Normalisation
-from cssm.data.registry import DataSet, Request, factory
+from cssm.data.registry import DataSet, Request, Source, factory
 
 Batch = dict[str, np.ndarray]
 
@@ -113,6 +114,7 @@ def make_loader(
     order = _Order(
         name,
         split,
+        difficulty,
         batch_size,
         training if shuffle is None else shuffle,
         seed,
@@ -128,6 +130,7 @@ class _Order:
 
     name: str
     split: str
+    difficulty: int | str | None
     batch_size: int
     shuffle: bool
     seed: int
@@ -146,7 +149,7 @@ class Loader:
 
     def __init__(self, data: DataSet, order: _Order, fit: Fit, num_workers: int, prefetch: int) -> None:
         self._order, self._num_workers, self._prefetch = order, num_workers, prefetch
-        self._samples = len(data.source)
+        self._samples, self._source = len(data.source), _description(data.source)
         if not self._samples:
             raise ValueError(f"split: got {order.split!r}, which is empty, expected samples")
         self.info = _info(data, fit)
@@ -157,7 +160,8 @@ class Loader:
                 " of a shard"
             )
         self._position = 0
-        self._iterator: Any = None
+        self._running: list[Any] = []  # grain's iterator, while there is one
+        weakref.finalize(self, _close, self._running)  # also at Python's exit, before grain is taken apart
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -170,12 +174,19 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
         while self.epoch == epoch:
-            if self._iterator is None:
-                self._iterator = self._start()
-            batch = next(self._iterator)
-            self._position += 1
-            # Of workers' batches a copy: theirs is in shared memory, which ends with them.
-            yield {key: np.array(value) for key, value in batch.items()} if self._num_workers else batch
+            yield self._next()
+
+    def _next(self) -> Batch:
+        if not self._running:
+            self._running.append(self._start())
+        try:
+            batch = next(self._running[0])
+        except BaseException:
+            self.close()
+            raise
+        self._position += 1
+        # Of workers' batches a copy: theirs is in shared memory, which ends with them.
+        return {key: np.array(value) for key, value in batch.items()} if self._num_workers else batch
 
     def state(self) -> dict[str, Any]:
         """Where the next batch comes from; JSON."""
@@ -195,12 +206,14 @@ class Loader:
 
     def close(self) -> None:
         """Ends threads and workers; iterating starts them again."""
-        if self._iterator is not None:
-            self._iterator.close()
-            self._iterator = None
+        _close(self._running)
 
     def _identity(self) -> dict[str, Any]:
-        return self._order.__dict__ | {"shard": list(self._order.shard), "samples": self._samples}
+        return self._order.__dict__ | {
+            "shard": list(self._order.shard),
+            "samples": self._samples,
+            "source": self._source,
+        }
 
     def _start(self) -> Any:
         endless = self._batches.repeat()[self._position :]
@@ -211,6 +224,16 @@ class Loader:
             workers = grain.MultiprocessingOptions(self._num_workers, per_worker_buffer_size=max(1, self._prefetch))
             return iter(rest.mp_prefetch(workers))
         return iter(endless.to_iter_dataset(grain.ReadOptions(self._prefetch, self._prefetch)))
+
+
+def _description(source: Source) -> str | None:
+    """What a source says of itself; None where all it says is where it lies in memory."""
+    return None if type(source).__repr__ is object.__repr__ else repr(source)
+
+
+def _close(running: list[Any]) -> None:
+    while running:
+        running.pop().close()
 
 
 def _batches(data: DataSet, order: _Order, fit: Fit) -> grain.MapDataset:

@@ -16,7 +16,7 @@ class Source(Protocol):
     """Random access to samples {"image": (H, W, 3) or "video": (F, H, W, 3), uint8 or float32; "label": int}.
 
     It may be asked from several threads at once, and is pickled where there are worker processes. A float32 sample is
-    normalised already.
+    normalised already. Where a source has a `repr` of its own, a loader resumes only with the same.
     """
 
     def __len__(self) -> int: ...

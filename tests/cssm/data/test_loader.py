@@ -21,6 +21,12 @@ COUNT = 23
 class Counted:
     """Clips (8, 2, 4, 3) of which every pixel is the index; a draw adds 100 to half of them."""
 
+    def __init__(self, level):
+        self.level = level
+
+    def __repr__(self):
+        return f"Counted of {self.level}"
+
     def __len__(self):
         return COUNT
 
@@ -33,7 +39,8 @@ class Counted:
 
 def _open_counted(request):
     request.one_of("train", "val")
-    return DataSet(Counted(), draw=Counted().draw if request.split == "train" else None)
+    source = Counted(request.difficulty or 1)
+    return DataSet(source, draw=source.draw if request.split == "train" else None)
 
 
 register("counted", _open_counted)
@@ -201,6 +208,9 @@ def test_refused(case):
 
 def test_states_of_another_order_are_refused():
     state = make_loader("counted", "train", 4).state()
+    assert state["order"]["source"] == "Counted of 1"
+    with pytest.raises(ValueError, match=r"'difficulty': None.*'Counted of 1'.*'difficulty': 5.*'Counted of 5'"):
+        make_loader("counted", "train", 4, difficulty=5).restore(state)
     with pytest.raises(ValueError, match=r"state: got one of .*'batch_size': 4.*, expected one of .*'batch_size': 5"):
         make_loader("counted", "train", 5).restore(state)
     with pytest.raises(ValueError, match="name: got 'counted', which is taken"):
