@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 LEAST_AREA, MOST_AREA = 0.08, 1.0
 LEAST_RATIO, MOST_RATIO = 3 / 4, 4 / 3
@@ -60,7 +60,7 @@ def read_resized(path: Path, mode: str, size: int | None) -> np.ndarray:
         with Image.open(path) as image:
             converted = image.convert(mode)
     except _PILLOW as error:
-        raise UndecodableError(f"{path}: {error}") from error
+        raise UndecodableError(f"{path}: {_reason(error)}") from error
     return np.asarray(converted if size is None else converted.resize((size, size), Image.Resampling.BILINEAR))
 
 
@@ -74,7 +74,7 @@ def dimensions(content: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(content)) as image:
             return image.size
     except _PILLOW as error:
-        raise UndecodableError(str(error)) from error
+        raise UndecodableError(_reason(error)) from error
 
 
 def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
@@ -120,4 +120,9 @@ def _decoded(content: bytes, box: Box | None, size: int | None) -> Image.Image:
             drafted = box[0] * x, box[1] * y, box[2] * x, box[3] * y
             return image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=drafted)
     except _PILLOW as error:
-        raise UndecodableError(str(error)) from error
+        raise UndecodableError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """The same for the same file, so that a warning is given once: Pillow names the buffer's address."""
+    return "no kind of image that is known" if isinstance(error, UnidentifiedImageError) else str(error)
