@@ -156,7 +156,7 @@ OURS: _Rows = (
     ("wandb", False, "records to Weights & Biases as well"),
     ("deterministic", False, "XLA's deterministic operations"),
     ("save_steps", 0, "steps from a checkpoint to the next, instead of --save_every"),
-    ("profile", 0, "steps whose trace is written, after ten others"),
+    ("profile", 0, "steps whose trace is written (xprof, Perfetto), after ten others"),
     ("coordinator", None, "address:port of the first process of several"),
     ("num_processes", 0, "processes"),
     ("process_id", -1, "index of this process"),

@@ -23,6 +23,9 @@ from cssm.train.state import TrainState
 INTERRUPTED = 75
 """Exit code of a run that was told to stop, and can go on: EX_TEMPFAIL."""
 
+UNTRACED = 10
+"""Steps before the traced ones: compilation is none of them."""
+
 
 @dataclass
 class Progress:
@@ -147,8 +150,15 @@ class Run:
         sharding = mesh.batch_sharding(self.mesh)
         save_steps = args.save_steps or args.save_every * self.steps_per_epoch
         batches = iter(self.task.training)
+        traced = range(begin + 1 + UNTRACED, begin + 1 + UNTRACED + args.profile)
         for number in range(begin + 1, self.total_steps + 1):
-            self.state, metrics = self.train_step(self.state, mesh.place(sharding, next(batches)))
+            if args.profile and number == traced.start:
+                jax.profiler.start_trace(str(self.directory / "profile"))
+            with jax.profiler.StepTraceAnnotation("train", step_num=number):
+                self.state, metrics = self.train_step(self.state, mesh.place(sharding, next(batches)))
+            if args.profile and number in traced and number == min(traced[-1], self.total_steps):
+                jax.block_until_ready(self.state)
+                jax.profiler.stop_trace()
             self.progress.data = self.task.training.state()
             last = number == self.total_steps
             if number % args.log_every == 0 or last:
@@ -220,7 +230,7 @@ def _stop_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, before[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
         before[number] = signal.signal(number, note)
     try:
         yield received

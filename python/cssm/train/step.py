@@ -87,9 +87,11 @@ class Objective:
 
     def logits(self, variables: Any, batch: Batch) -> Array:
         """Of an evaluation: nothing is drawn, and nothing changes."""
+        x = self.inputs(batch, None)
         if not self.batch_statistics:
-            return self.model.apply(variables, self.inputs(batch, None), training=False)
-        return self.model.apply(variables, self.inputs(batch, None), training=True, mutable=["batch_stats"])[0]
+            return jnp.asarray(self.model.apply(variables, x, training=False))
+        logits, _ = self.model.apply(variables, x, training=True, mutable=["batch_stats"])
+        return logits
 
 
 def train_step(
