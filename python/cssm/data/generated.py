@@ -7,6 +7,7 @@ decides a pixel is an integer, or is rounded far above the last bit of the platf
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class GeneratedSource:
       IndexError: by source[i], for i outside of [-count, count).
     """
 
-    def __init__(self, config, seed: int, count: int):
+    def __init__(self, config: Any, seed: int, count: int):
         for name, value in (("seed", seed), ("count", count)):
             if operator.index(value) < 0:
                 raise ValueError(f"{name}: got {value}, expected a non-negative integer")
@@ -57,7 +58,7 @@ class GeneratedSource:
         return f"{type(self).__name__}({self.config!r}, seed={self.seed}, count={self.count})"
 
 
-def check_at_least(config, **least: float) -> None:
+def check_at_least(config: Any, **least: float) -> None:
     """Raises ValueError where a field is below its least value."""
     for name, bound in least.items():
         value = getattr(config, name)

@@ -92,10 +92,10 @@ def coloured_markers(frames: np.ndarray) -> np.ndarray | None:
     out = np.full((len(frames), 2, 2), np.nan)
     for which, channel in enumerate((0, 2)):
         others = [c for c in range(3) if c != channel]
-        pure = ((frames[..., channel] > _COLOUR) & (frames[..., others] < 255 - _COLOUR).all(-1)).any(1)
+        pure = np.logical_or.reduce((frames[..., channel] > _COLOUR) & (frames[..., others] < 255 - _COLOUR).all(-1), 1)
         there = pure.any((1, 2))
         for axis in (1, 2):
-            across = pure[there].any(3 - axis)
+            across = np.logical_or.reduce(pure[there], 3 - axis)
             last = across.shape[1] - 1 - across[:, ::-1].argmax(1)
             out[there, which, axis - 1] = (across.argmax(1) + last) / 2
     out[np.isnan(out).any((1, 2))] = np.nan

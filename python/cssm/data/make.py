@@ -124,9 +124,9 @@ def _part(folder: Path, start: int) -> Path:
 
 def _write_part(kind: str, out: Path, config: Any, split: str, seed: int, count: int, start: int) -> int:
     indices = range(start, min(start + PART, count))
-    arrays = KINDS[kind].write(out, config, split, seed, indices)
+    arrays: dict[str, Any] = {"index": np.array(indices), **KINDS[kind].write(out, config, split, seed, indices)}
     with replacing(_part(KINDS[kind].folder(out, config, split), start)) as file:
-        np.savez_compressed(file, index=np.array(indices), **arrays)
+        np.savez_compressed(file, **arrays)
     return len(indices)
 
 

@@ -94,7 +94,7 @@ def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Co
 def _grown_alone(config, plane, empty, start, rng) -> Contour | None:
     """A contour on an empty plane, with every mask merged."""
     plane.restore(empty)
-    contour = Contour.started(plane.paddles, *start, int(rng.random() * DEGREES))
+    contour = Contour.started(plane.paddles, start[0], start[1], int(rng.random() * DEGREES))
     if not contour.grow(config.contour_length, plane, rng, config.segment_retries + 1):
         return None
     contour.merge(plane)

@@ -31,7 +31,7 @@ def published(config: Any, trajectories: np.ndarray, start: np.ndarray, goal: np
 
 
 def _dots(video: np.ndarray, pixel: np.ndarray, dot_size: int) -> None:
-    clip, frame, _ = np.indices(pixel.shape[:3], sparse=True)
+    clip, frame, _ = np.ix_(*map(np.arange, pixel.shape[:3]))
     for row in range(dot_size):
         for column in range(dot_size):
             video[clip, frame, pixel[..., 0] + row, pixel[..., 1] + column] = (0, 255, 0)
@@ -67,7 +67,7 @@ def _light(trajectories: np.ndarray, stamps: np.ndarray, size: int) -> np.ndarra
     """(n, F, size, size): the largest of the stamps at trajectories (n, F, N, 2)."""
     side = np.arange(stamps.shape[-1])
     light = np.zeros((*trajectories.shape[:2], *(2 * [size + len(side)])), np.int32)
-    clip, frame = np.ix_(*(np.arange(n) for n in trajectories.shape[:2]))
+    clip, frame = np.ix_(*map(np.arange, trajectories.shape[:2]))
     for path in np.moveaxis(trajectories, 2, 0):
         pixel, part = np.divmod(np.floor(path * _SUBPIXELS).astype(np.int64), _SUBPIXELS)
         rows, columns = (

@@ -133,6 +133,7 @@ def test_bad_configs(fields, message):
         PathTrackerConfig(**fields)
 
 
-def test_no_room():
+def test_no_room(monkeypatch):
+    monkeypatch.setattr("cssm.data.pathtracker._TRIES", 20)
     with pytest.raises(ValueError, match="min_separation: got 32, 1, 32, 1000, expected values that leave room"):
         clips(PathTrackerConfig(min_separation=1000), 0, [0])
