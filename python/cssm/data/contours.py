@@ -92,7 +92,7 @@ class Contour:
         row, column = self.pivot
         free = canvas.free[heads.row + (row + canvas.guard), heads.column + (column + canvas.guard)]
         upto = (heads.weight * free).cumsum()
-        if upto[-1] < canvas.paddles.least_total:
+        if not len(upto) or upto[-1] < canvas.paddles.least_total:
             return False
         for _ in range(draws):
             at = int(upto.searchsorted(int(rng.random() * int(upto[-1])), side="right"))

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cssm.data.minis import PathTrackerMini
+from cssm.data.minis import PathTrackerMini, pathfinder_mini, turned
 from cssm.train.batches import Batches, DataInfo, Generated, HostBatch, Stored
 from cssm.train.step import Pixels
 
-GENERATED = ("pathtracker_mini",)
+GENERATED = ("pathtracker_mini", "pathfinder_mini")
 MINI_SAMPLES = 60_000
+MINI_IMAGES = 5_000
 HELD_OUT = 2_048
 _TRAINING, _EVALUATION = 0, 1
 # Stored sets, and the split that the published runs evaluate on.
@@ -71,6 +72,8 @@ def task(args: argparse.Namespace) -> Task:
     """
     if args.dataset == "pathtracker_mini":
         return _pathtracker_mini(args)
+    if args.dataset == "pathfinder_mini":
+        return _pathfinder_mini(args)
     if args.dataset in _STORED:
         return _stored(args)
     raise ValueError(f"--dataset: got {args.dataset!r}, expected one of {', '.join((*GENERATED, *_STORED))}")
@@ -106,6 +109,21 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
     info = DataInfo(2, MINI_SAMPLES, (args.seq_len, full.size, full.size, 3))
     held_out = full.batch((_EVALUATION,), HELD_OUT)
     evaluation = EvaluationBatches.of(held_out, _evaluated_at_once(256))
+    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
+
+
+def _pathfinder_mini(args: argparse.Namespace) -> Task:
+    index, share = local_share(args.batch_size)
+    images = pathfinder_mini(2 * args.seed + 2, MINI_IMAGES)
+
+    def make(step: int) -> HostBatch:
+        rng = np.random.default_rng((args.seed, _TRAINING, step))
+        chosen = rng.integers(0, MINI_IMAGES, args.batch_size)
+        batch = {"image": turned(images["image"][chosen], rng), "label": images["label"][chosen]}
+        return {name: value[index * share : (index + 1) * share] for name, value in batch.items()}
+
+    info = DataInfo(2, MINI_IMAGES, (args.seq_len, *images["image"].shape[1:]))
+    evaluation = EvaluationBatches.of(pathfinder_mini(1, HELD_OUT), _evaluated_at_once(256))
     return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
 
 

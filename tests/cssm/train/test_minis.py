@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cssm.data.minis import PathTrackerMini
+from cssm.data.minis import PathTrackerMini, pathfinder_mini, turned
 
 
 def corner(video, channel):
@@ -46,3 +46,21 @@ def test_the_distance_of_the_markers_says_nothing():
 def test_more_frames_than_fit_are_refused():
     with pytest.raises(ValueError, match=r"frames: got 40, at 1\.2 pixels a frame more than fits into size 16"):
         PathTrackerMini(frames=40).batch((0,), 3)
+
+
+def test_pathfinder_mini_is_balanced_by_distance():
+    images = pathfinder_mini(0, 400)
+    assert images["image"].shape == (400, 32, 32, 1)
+    again = pathfinder_mini(0, 3)
+    np.testing.assert_array_equal(again["image"], images["image"][:3])
+    assert 0.4 < images["label"].mean() < 0.6
+
+
+def test_turned_images_are_symmetries(rng):
+    images = rng.integers(0, 256, (40, 5, 5, 1))
+    out = turned(images, np.random.default_rng(0))
+    kinds = set()
+    for image, made in zip(images[..., 0], out[..., 0]):
+        eight = [np.rot90(flipped, k) for flipped in (image, image[:, ::-1]) for k in range(4)]
+        kinds.add(next(i for i, one in enumerate(eight) if (one == made).all()))
+    assert kinds == set(range(8))
