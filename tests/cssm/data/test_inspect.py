@@ -71,6 +71,7 @@ def test_a_set_goes_on_where_it_stopped(tmp_path, monkeypatch):
         make_set("pathtracker", stopped, SMALL, 5, 23, progress=stop)
     clip = next(path for path in sorted(files(stopped)) if path.suffix == ".npy")
     os.utime(stopped / clip, ns=(1, 1))
+    (stopped / "metadata/0000000.npz").unlink()  # as if it stopped before the part was complete
     make_set("pathtracker", stopped, SMALL, 5, 23)
     have, want = files(stopped), files(whole)
     assert {path: content for path, (content, _) in have.items()} == {
