@@ -388,3 +388,17 @@ def test_dtypes(key, pos_embed):
     assert all(leaf.dtype == jnp.float16 for leaf in jax.tree.leaves(variables["params"]))
     features = jax.eval_shape(lambda v: model.apply(v, x, return_features=True), variables)
     assert features.dtype == jax.eval_shape(model.apply, variables, x).dtype == jnp.bfloat16
+
+
+def test_remat_keeps_less_for_the_same_gradient(rng):
+    x = jnp.asarray(rng.standard_normal((1, 3, 6, 5, 3)))
+    kept, gradients = {}, {}
+    for remat in (False, True):
+        model = SimpleCSSM(cssm_type="gdn", embed_dim=4, depth=2, kernel_size=3, stem_mode="pathtracker", remat=remat)
+        variables = random_variables(model, x)
+        loss = lambda v, model=model: (model.apply(v, x) ** 2).sum()
+        residuals = jax.eval_shape(lambda v, loss=loss: jax.vjp(loss, v)[1], variables)
+        kept[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))
+        gradients[remat] = jit(jax.grad(loss))(variables)
+    assert kept[True] < kept[False] / 2
+    jax.tree.map(assert_close, gradients[True], gradients[False])

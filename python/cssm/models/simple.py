@@ -50,6 +50,8 @@ class SimpleCSSM(nn.Module):
       frame_readout, pool_type, readout_norm: read the last frame or all; pool by mean or max; norm before act ('pre')
         or after it ('post').
       seq_len, max_seq_len: T for image input; rows of the learned temporal table.
+      remat: compute what is inside each mixer again for the backward pass, instead of keeping it. XLA's compiler for CPU
+        undoes that.
       implementation: of the `cssm_kernels` operation of mixers that use one.
       mixer_options: fields of the mixer that have no counterpart here, such as `residual`.
       dtype, param_dtype: of the computation (None: promoted from x and the parameters) and the parameters.
@@ -121,6 +123,7 @@ class SimpleCSSM(nn.Module):
     s4nd_bidirectional: bool = True
     convs5_state_dim: int = 16
     convs5_num_groups: int = 1
+    remat: bool = False
     implementation: str | None = None
     mixer_options: Mapping[str, Any] = FrozenDict()
     dtype: DTypeLike | None = None
@@ -266,14 +269,20 @@ class SimpleCSSM(nn.Module):
             mixer = make_mixer(self.cssm_type, fields, channels=self.embed_dim, rope_mode=rope_mode, name=f"cssm_{i}")
             if i == self.depth - 1:
                 if last_only:
-                    return x[:, -1:] + mixer(x, injected_qkv_spatial, last_only=True)
-                return x + mixer(x, injected_qkv_spatial)
-            x = x + mixer(x, injected_qkv_spatial)
+                    return x[:, -1:] + self._mixed(mixer, x, injected_qkv_spatial, last_only=True)
+                return x + self._mixed(mixer, x, injected_qkv_spatial)
+            x = x + self._mixed(mixer, x, injected_qkv_spatial)
             x = act(self._norm(x, self.body_norm or self.norm_type, training, f"body_norm_{i}"))
             if self.inter_mlp_ratio > 0:
                 hidden = Dense(int(self.embed_dim * self.inter_mlp_ratio), **self._dtypes, name=f"mlp_{i}_up")(x)
                 x = x + Dense(self.embed_dim, **self._dtypes, name=f"mlp_{i}_down")(act(hidden))
         return x
+
+    def _mixed(self, mixer: nn.Module, x: Array, injected: Array | None, **how: bool) -> Array:
+        def run(mixer: nn.Module, x: Array, injected: Array | None) -> Array:
+            return mixer(x, injected, **how)
+
+        return nn.remat(run)(mixer, x, injected) if self.remat else run(mixer, x, injected)
 
     def _readout(self, x: Array, training: bool, return_spatial: bool) -> Array:
         act = activation(self.act_type)
