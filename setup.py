@@ -17,7 +17,11 @@ if not (os.environ.get("CXX") or any(map(shutil.which, COMPILERS))):
 
 setup(
     cmake_source_dir=".",
-    packages=[*find_packages(include=["cssm_kernels", "cssm_kernels.*"]), *find_packages("python")],
+    packages=[
+        *find_packages(include=["cssm_kernels", "cssm_kernels.*"]),
+        *find_packages("python"),
+        "cssm.sweep.grids",  # of data alone
+    ],
     package_dir={"": ".", "cssm": "python/cssm"},
-    package_data={"cssm_kernels": ["py.typed"], "cssm": ["py.typed"], "cssm.sweep": ["grids/*.yaml"]},
+    package_data={"cssm_kernels": ["py.typed"], "cssm": ["py.typed"], "cssm.sweep.grids": ["*.yaml"]},
 )
