@@ -1,7 +1,7 @@
 """`python -m benchmarks.layers`: every mixing layer on our operations against its plain XLA form, forward and backward.
 
 At (B, T, H, W, C) the same parameters and input go through `implementation=None` and "xla"; results and gradients are
-compared before anything is timed, and calls are interleaved. Writes a CSV, of which it keeps the rows of other keys; once every
+compared before anything is timed, and calls are interleaved. Writes a CSV, in which the rows of other keys stay; once every
 key has one, docs/layers.md's table between its marks.
 """
 
