@@ -18,6 +18,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from cssm.nn.norms import normalise
+from cssm.nn.pointwise import PointwiseConv
 
 STEM_MODES = ("default", "pathtracker")
 NORM_ORDERS = ("post", "pre")
@@ -51,7 +52,12 @@ def stem(
     dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
 
     def conv_layer(x: Array, index: int, size: int) -> Array:
-        conv = nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
+        # XLA's gradient of a convolution of one tap takes several times as long as that of the product it is.
+        conv: nn.Module = (
+            PointwiseConv(features, **dtypes, name=f"conv{index}")
+            if size == 1
+            else nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
+        )
 
         def norm(x: Array) -> Array:
             return normalise(x, norm_type, training=training, name=f"norm{index}", **dtypes)
