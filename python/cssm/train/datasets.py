@@ -109,7 +109,7 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
     info = DataInfo(2, MINI_SAMPLES, (args.seq_len, full.size, full.size, 3))
     held_out = full.batch((_EVALUATION,), HELD_OUT)
     evaluation = EvaluationBatches.of(held_out, _evaluated_at_once(256))
-    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels())
+    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
 
 
 def _pathfinder_mini(args: argparse.Namespace) -> Task:
@@ -124,7 +124,7 @@ def _pathfinder_mini(args: argparse.Namespace) -> Task:
 
     info = DataInfo(2, MINI_IMAGES, (args.seq_len, *images["image"].shape[1:]))
     evaluation = EvaluationBatches.of(pathfinder_mini(1, HELD_OUT), _evaluated_at_once(256))
-    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels())
+    return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
 
 
 def _stored(args: argparse.Namespace) -> Task:

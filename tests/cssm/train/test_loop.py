@@ -61,32 +61,44 @@ def test_a_run_told_to_stop_saves_and_goes_on(tmp_path, monkeypatch):
     assert run.train() == loop.INTERRUPTED
     assert losses(stopped) == losses(straight)[:5]
     assert train(stopped, "--steps", "12") == 0
-    assert log(stopped) == log(straight)
+    assert losses(stopped) == losses(straight)
+    for got, want in zip(log(stopped), log(straight), strict=True):
+        assert got == pytest.approx(want, rel=1e-8)
+
+
+# Adam divides small gradients by themselves: with small steps, rounding stays rounding.
+SMALL_STEPS = ("--steps", "8", "--lr", "1e-5")
+
+
+def assert_same_curve(directory, expected):
+    """Losses and gradients of every step, as far as norms of black pixels leave them: those multiply rounding."""
+    got, want = ([r for r in log(d) if "train/loss" in r] for d in (directory, expected))
+    assert len(got) == len(want) == 8
+    for name, rtol in (("train/loss", 3e-4), ("train/grad_norm", 1e-2)):
+        np.testing.assert_allclose([r[name] for r in got], [r[name] for r in want], rtol=rtol)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run on one device."""
+    directory = tmp_path_factory.mktemp("alone")
+    train(directory, *SMALL_STEPS, "--ema_decay", "0.9")
+    return directory
 
 
 @pytest.mark.parametrize("how", ["replicated", "fsdp"])
-def test_four_devices_train_as_one(how, tmp_path, monkeypatch):
+def test_four_devices_train_as_one(how, alone, tmp_path, monkeypatch):
     monkeypatch.setattr(mesh, "LEAST_PARTED", 8)
-    for name, devices in (("one", 1), ("four", 4)):
-        train(tmp_path / name, "--steps", "8", "--param_sharding", how, "--ema_decay", "0.9", devices=devices)
-    np.testing.assert_allclose(losses(tmp_path / "four"), losses(tmp_path / "one"), rtol=1e-5)
+    train(tmp_path, *SMALL_STEPS, "--ema_decay", "0.9", "--param_sharding", how, devices=4)
+    assert_same_curve(tmp_path, alone)
 
 
-def test_two_processes_train_as_one(whole, tmp_path):
+def test_two_processes_train_as_one(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    shared = [
-        "--steps",
-        str(STEPS),
-        "--save_steps",
-        "4",
-        "--coordinator",
-        address,
-        "--num_processes",
-        "2",
-        "--process_id",
-    ]
-    processes = [start(tmp_path, *shared, str(index)) for index in range(2)]
+    shared = [*SMALL_STEPS, "--coordinator", address, "--num_processes", "2", "--process_id"]
+    processes = [start(tmp_path / "two", *shared, str(index)) for index in range(2)]
     assert [process.wait(300) for process in processes] == [0, 0]
-    np.testing.assert_allclose(losses(tmp_path), [r["train/loss"] for r in whole if "train/loss" in r], rtol=1e-5)
+    assert start(tmp_path / "one", *SMALL_STEPS).wait(300) == 0
+    assert_same_curve(tmp_path / "two", tmp_path / "one")
