@@ -15,10 +15,9 @@ from cssm.train.records import LOG
 
 FLAGS = (
     "--dataset pathtracker_mini --cssm no_gate --embed_dim 4 --kernel_size 5 --stem_mode pathtracker --pos_embed none "
-    "--norm_type batch --pool_type max --batch_size 8 --lr 3e-3 --kernel_std 0.1 --steps_per_epoch 8 "
+    "--norm_type global_layer --pool_type max --batch_size 8 --lr 3e-3 --kernel_std 0.1 --steps_per_epoch 8 "
     "--log_every 1 --no_jit_cache --early_stopping_patience 0"
 )
-# A norm over the channels of a black pixel, all alike, would multiply rounding a thousandfold.
 
 
 def arguments(directory: Path, *more: str) -> list[str]:
