@@ -220,6 +220,7 @@ struct Butterfly<16, C> {
   }
 };
 
+// In registers from here on: the compiler would rather load again wherever it can fold a load into an operation.
 template <class C>
 CSSM_INLINE Lanes<C> kept(Lanes<C> a) {
 #if defined(__x86_64__)
