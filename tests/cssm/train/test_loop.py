@@ -29,7 +29,7 @@ def whole(tmp_path_factory):
 
 
 def test_killed_runs_go_on_as_if_they_had_not_been(whole, tmp_path):
-    """SIGKILL twice, at moments a log of random length decides, once while the first checkpoint is being written."""
+    """SIGKILL twice: soon after the first checkpoint is begun, and later."""
     codes = []
     for lines in (4, 15):
         process = start(tmp_path, "--steps", str(STEPS), "--save_steps", "4")
