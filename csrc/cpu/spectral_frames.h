@@ -2,6 +2,8 @@
 // blocks are shared out to threads.
 #pragma once
 
+#include <string.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <functional>
@@ -75,6 +77,20 @@ class SpectralFrames {
     C* const pixels = workspace(Purpose::kPixels).template get<C>(rows * shape.width * kernels.lanes);
     kernels.rows_inverse(shape, pairs, z, scale, pixels, kernels.lanes, false, transform_scratch());
     kernels.scatter[storage_](pixels, rows * shape.width, lanes, first, channels);
+  }
+
+  // A block's channels of whole rows from frame to frame; zeros where there is none.
+  void copy_rows(const char* from, PairRange pairs, char* to, int64_t block) const {
+    const int64_t pixels = rows_of(pairs) * shape.width, step = channels * pixel_bytes_;
+    const size_t bytes = size_t(block_channels(block) * pixel_bytes_);
+    const int64_t first = first_pixel(block, pairs);
+    for (int64_t at = first; at < first + pixels * step; at += step) {
+      if (from) {
+        memcpy(to + at, from + at, bytes);
+      } else {
+        memset(to + at, 0, bytes);
+      }
+    }
   }
 
   // Column f of a spectrum (height, columns, channels); zeros where there is none.

@@ -1,5 +1,5 @@
 // S_t = X_t if reset_t else k S_{t-1} + X_t with X = rfft2(x), and y = irfft2(S), over channels-last frames; and its
-// backward pass.
+// backward pass. Where S_t = X_t, y_t is x_t: those frames are copied.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 //     p_t = rfft2(ct_t) + conj(k) p_{t+1},   dx_t = irfft2(p_t),   dk = w conj(sum_t p_t conj(S_{t-1})),
 //
 // where w = (1 for f = 0, W/2, else 2) / (H W) and JAX's cotangents have no conjugate (cotangent of S_t = w conj(p_t)).
-// S is run again from the checkpoints, a segment at a time.
+// S is run again from the checkpoints, a segment at a time. dx_t = ct_t where nothing comes back from t + 1.
 #include "common/memory.h"
 #include "cpu/spectral_operands.h"
 
@@ -95,21 +95,26 @@ class Backward {
         });
       });
       const FrameParts cts(steps, shape.pairs(), frames_.pair_bytes());
-      sharing.for_each(cts.count(groups), [&](int64_t i) {
+      sharing.for_each(only_copies() ? 0 : cts.count(groups), [&](int64_t i) {
         for_blocks(cts.group(i), [&](const Block& b) {
           const int64_t step = begin + cts.step(i);
           if (has_ct(step))
             frames_.rows_forward(ct(b, step), b.channels, cts.range(i), b.ct + cts.step(i) * frames_.z_size());
         });
       });
-      sharing.for_each(groups * shape.columns(), [&](int64_t i) {
+      sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
         for_blocks(i / shape.columns(),
                    [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
       });
       sharing.for_each(cts.count(groups), [&](int64_t i) {
         for_blocks(cts.group(i), [&](const Block& b) {
+          const int64_t step = begin + cts.step(i);
+          char* const frame = out_.dx + in_.frame_at(b.batch, step, false) * frames_.frame_bytes();
+          if (ends(b.batch, step)) {
+            frames_.copy_rows(has_ct(step) ? ct(b, step) : nullptr, cts.range(i), frame, b.channels);
+            return;
+          }
           const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
-          char* const frame = out_.dx + in_.frame_at(b.batch, begin + cts.step(i), false) * frames_.frame_bytes();
           frames_.rows_inverse(b.ct + cts.step(i) * frames_.z_size(), scale, cts.range(i), frame, b.channels, stream_);
         });
         if (stream_ && sharing.spread) frames_.kernels.fence();
@@ -142,7 +147,7 @@ class Backward {
       C* const z = b.ct + i * frames_.z_size();
       // p holds conj(k) p_{t+1} until the transform of ct_t is added.
       if (has_ct(at)) kernels.column_add(shape, f, z, p, scratch);
-      kernels.column_inverse(shape, f, p, z, scratch);
+      if (!ends(b.batch, at)) kernels.column_inverse(shape, f, p, z, scratch);
       if (in_.resets(b.batch, at)) {
         std::fill_n(p, size, C(0));
       } else if (reaches_before(at)) {
@@ -180,6 +185,11 @@ class Backward {
   bool sums_dk() const { return out_.dk && (p_.steps > 1 || p_.h0); }
   // Whether anything is wanted of what precedes a step.
   bool reaches_before(int64_t step) const { return step > 0 || p_.h0 || out_.dh0; }
+  // Whether nothing after a step reaches its adjoint: dx is ct.
+  bool ends(int64_t batch, int64_t step) const {
+    return step + 1 == p_.steps ? !out_.ct_final : in_.resets(batch, step + 1);
+  }
+  bool only_copies() const { return p_.steps == 1 && !out_.ct_final && !reaches_before(0); }
   bool has_ct(int64_t step) const { return out_.ct && (!out_.last_only || step == p_.steps - 1); }
   const char* ct(const Block& b, int64_t step) const {
     return out_.ct + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();

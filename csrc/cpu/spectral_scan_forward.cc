@@ -44,13 +44,13 @@ class Forward {
     for (int64_t begin = 0; begin < p_.steps; begin += most) {
       const int64_t steps = std::min(most, p_.steps - begin);
       const FrameParts in(steps, shape.pairs(), frames_.pair_bytes());
-      sharing.for_each(in.count(groups), [&](int64_t i) {
+      sharing.for_each(only_copies() ? 0 : in.count(groups), [&](int64_t i) {
         for_blocks(in.group(i), [&](const Block& b) {
           frames_.rows_forward(in_.x(b.batch, begin + in.step(i)), b.channels, in.range(i),
                                b.z + in.step(i) * frames_.z_size());
         });
       });
-      sharing.for_each(groups * shape.columns(), [&](int64_t i) {
+      sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
         for_blocks(i / shape.columns(),
                    [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
       });
@@ -59,6 +59,10 @@ class Forward {
       sharing.for_each(out.count(groups), [&](int64_t i) {
         const int64_t step = first_out + out.step(i);
         for_blocks(out.group(i), [&](const Block& b) {
+          if (in_.starts(b.batch, begin + step)) {
+            frames_.copy_rows(in_.x(b.batch, begin + step), out.range(i), y(b, begin + step), b.channels);
+            return;
+          }
           const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
           frames_.rows_inverse(b.z + step * frames_.z_size(), scale, out.range(i), y(b, begin + step), b.channels,
                                stream_);
@@ -84,7 +88,7 @@ class Forward {
       }
       C* const z = b.z + (i - steps.begin) * frames_.z_size();
       in_.step(b.batch, i, f, z, k, state, state);
-      if (!out_.last_only || i == p_.steps - 1) {
+      if ((!out_.last_only || i == p_.steps - 1) && !in_.starts(b.batch, i)) {
         frames_.kernels.column_inverse(frames_.shape, f, state, z, frames_.transform_scratch());
       }
     }
@@ -92,6 +96,9 @@ class Forward {
       frames_.store_column(state, {kOut, kOut}, out_.final_state + b.batch * frames_.spectrum_bytes(), b.channels, f);
     }
   }
+
+  // One step from nothing gives back its frame.
+  bool only_copies() const { return p_.steps == 1 && !p_.h0 && !out_.final_state; }
 
   char* y(const Block& b, int64_t step) const {
     return out_.y + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();

@@ -1,5 +1,5 @@
 // A NaN in one channel of a spectral_scan reaches no other channel and no other batch element, and moves forward in
-// time only, up to a reset (backward in the backward pass).
+// time only, up to a reset (backward in the backward pass). A frame that is copied is reached at that pixel alone.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -18,7 +18,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // What is poisoned, or asked after: a step in the order of the scan, or none in what has no time.
 struct Place {
-  int64_t batch, step, channel;
+  int64_t batch, step, channel, element = 0;
 };
 
 // For one poisoning.
@@ -34,10 +34,13 @@ class Checker {
 
   // In x: y from that step on; no dx, which does not depend on x; dk of its channel.
   void through_x(const Place& at, Random& random) {
-    in_.x.set(element(at, random), kNaN);
+    const int64_t poisoned = element(at, random);
+    in_.x.set(poisoned, kNaN);
     const SpectralForwardResult f = run_forward(c_, in_, table_.kernels, pool_);
     const auto reached = [&](const Place& p) { return same_lane(p, at) && p.step >= at.step && !cut(at, p); };
-    compare("y", f.y, forward_.y, true, reached);
+    const bool copied = reset(at.batch, at.step);
+    compare("y", f.y, forward_.y, true,
+            [&](const Place& p) { return reached(p) && (p.step > at.step || !copied || p.element == poisoned); });
     compare("final", f.final_state, forward_.final_state, false,
             [&](const Place& p) { return reached({p.batch, c_.steps - 1, p.channel}); });
     const SpectralBackwardResult b = run_backward(c_, in_, f.checkpoints, table_.kernels, pool_);
@@ -50,10 +53,13 @@ class Checker {
 
   // In ct: dx up to that step; dk of its channel, unless p is cut off before it meets a state.
   void through_ct(const Place& at, Random& random) {
-    in_.ct.set(element(at, random), kNaN);
+    const int64_t poisoned = element(at, random);
+    in_.ct.set(poisoned, kNaN);
     const SpectralBackwardResult b = run_backward(c_, in_, forward_.checkpoints, table_.kernels, pool_);
     const auto reached = [&](const Place& p) { return same_lane(p, at) && p.step <= at.step && !cut(p, at); };
-    compare("dx", b.dx, backward_.dx, true, reached);
+    const bool copied = at.step + 1 < c_.steps && reset(at.batch, at.step + 1);  // there is a final state's cotangent
+    compare("dx", b.dx, backward_.dx, true,
+            [&](const Place& p) { return reached(p) && (p.step < at.step || !copied || p.element == poisoned); });
     compare("dk", b.dk, backward_.dk, false,
             [&](const Place& p) { return same_lane(p, at) && !reset(at.batch, at.step); });
     compare("dh0", b.dh0, backward_.dh0, false,
@@ -85,7 +91,7 @@ class Checker {
     const int64_t steps = has_time ? c_.steps : 1, frame = got.size() / (product(c_.batch) * steps);
     for (int64_t i = 0; i < got.size(); ++i) {
       const int64_t step = i / frame % steps;
-      const Place place{i / frame / steps, has_time ? c_.time(step) : 0, i % c_.channels};
+      const Place place{i / frame / steps, has_time ? c_.time(step) : 0, i % c_.channels, i};
       const bool is_nan = std::isnan(got[i].real()) || std::isnan(got[i].imag());
       if (reached(place) ? is_nan : !is_nan && got.same_bits(clean, i)) continue;
       return fail(table_.name + " " + c_.describe() + ": " + name + "[" + std::to_string(i) + "]" +

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cssm_kernels import spectral_scan
 from tests.fft2.truth import frame_norm
 from tests.matrix.cases import REAL, random_array, widened
 from tests.spectral_scan import cases, truth
@@ -189,6 +190,22 @@ def test_a_reset_ends_a_nan(implementation, rng):
     bad = np.isnan(y).any((2, 3, 4))
     np.testing.assert_array_equal(bad, [[t >= 3 for t in range(12)], [3 <= t < 7 for t in range(12)]])
     assert np.all(np.isfinite(final[1]))
+
+
+@pytest.mark.parametrize("steps", [1, 19])
+def test_frames_that_nothing_comes_before_or_after_are_copied(steps, rng):
+    """y_t = x_t at the first step and where there is a reset, dx_t = ct_t before one and at the last step: to the bit."""
+    operands = make_operands(Case((2,), steps, (4, 5, 17), reset=(2,)), "float32", rng)
+    x, k_hat, reset = (operands[name] for name in ("x", "k_hat", "reset"))
+    y, pull = jax.vjp(lambda x, k: spectral_scan(x, k, reset=reset), x, k_hat)
+    ct = random_array(rng, x.shape, "float32")
+    dx, dk = pull(ct)
+    begins = reset.copy()
+    begins[:, 0] = True
+    ends = np.roll(begins, -1, axis=1)
+    for got, given, same in ((y, x, begins), (dx, ct, ends)):
+        np.testing.assert_array_equal(np.all(np.equal(got, given), (2, 3, 4)), same)
+    assert np.any(dk) == (steps > 1)
 
 
 def test_same_bits_from_run_to_run(rng):
