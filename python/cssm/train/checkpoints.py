@@ -6,6 +6,7 @@ leaves the checkpoints before it as they were.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,11 @@ class Checkpoints:
         step = int(state.step)
         if step in manager.all_steps():
             return
-        # Orbax writes on a thread of its own, on CPU from the very memory that the next step would be given.
-        state = jax.tree.map(jnp.copy, state)
+        # Orbax writes on threads of its own, on CPU from the very memory that the next step would be given, and the record as
+        # it is by then.
+        state, record = jax.tree.map(jnp.copy, state), copy.deepcopy(dict(record))
         manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(dict(record)))
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
         )
 
     def restore(self, like: TrainState, *, best: bool = False) -> tuple[TrainState, dict[str, Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -9,7 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from cssm.train import loop, mesh
+from cssm.train import checkpoints, loop, mesh
 
 from tests.cssm.train.runs import log, losses, settled, start
 
@@ -29,7 +30,7 @@ def whole(tmp_path_factory):
 
 
 def test_killed_runs_go_on_as_if_they_had_not_been(whole, tmp_path):
-    """SIGKILL twice: soon after the first checkpoint is begun, and later."""
+    """SIGKILL twice: soon after the first checkpoint is begun, and later. `kills.py` does it at any moment, many times."""
     codes = []
     for lines in (4, 15):
         process = start(tmp_path, "--steps", str(STEPS), "--save_steps", "4")
@@ -43,6 +44,27 @@ def test_killed_runs_go_on_as_if_they_had_not_been(whole, tmp_path):
     assert set(codes) <= {-signal.SIGKILL, 0}
     assert start(tmp_path, "--steps", str(STEPS), "--save_steps", "4").wait(300) == 0
     assert log(tmp_path) == whole
+
+
+def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
+    """Orbax writes later, while the run goes on."""
+    run = loop.Run(settled(tmp_path, "--steps", "1"), jax.devices()[:1])
+    saved = checkpoints.Checkpoints(tmp_path)
+    serialise = json.dumps
+
+    def late(*args, **kwargs):
+        time.sleep(0.5)
+        return serialise(*args, **kwargs)
+
+    monkeypatch.setattr(json, "dumps", late)
+    record = {"progress": {"data": 1}}
+    saved.save(run.state, record)
+    record["progress"]["data"] = 2
+    saved.wait()
+    kept = saved.restore(run.state)
+    saved.close()
+    assert kept is not None
+    assert kept[1] == {"progress": {"data": 1}}
 
 
 def test_a_run_told_to_stop_saves_and_goes_on(tmp_path, monkeypatch):
