@@ -193,7 +193,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-document", action="store_true", help="leave docs/layers.md as it is")
     arguments = parser.parse_args(argv)
     shape = tuple(map(int, arguments.shape.split(",")))
-    cssm_kernels.tune_host_allocator()
     keys = arguments.only.split(",") if arguments.only else list(MIXERS)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_rows(arguments.out)
@@ -211,4 +210,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    cssm_kernels.restart_with_tuned_allocator()
     sys.exit(main())

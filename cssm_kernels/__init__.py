@@ -3,7 +3,7 @@
 h = cssm_kernels.linear_scan(a, x)     # h_t = a_t h_{t-1} + x_t along the leading axis
 """
 
-from cssm_kernels._allocator import tune_host_allocator
+from cssm_kernels._allocator import restart_with_tuned_allocator, tune_host_allocator
 from cssm_kernels._native import build_info, export_checks
 from cssm_kernels.coupled_scan import coupled_scan
 from cssm_kernels.delta_scan import delta_scan
@@ -34,6 +34,7 @@ __all__ = [
     "irfft2_cl",
     "linear_scan",
     "matrix_scan",
+    "restart_with_tuned_allocator",
     "rfft2_cl",
     "spectral_scan",
     "time_sharded_linear_scan",

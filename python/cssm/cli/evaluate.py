@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--seq_len", type=positive_int, help="frames given, instead of those it was trained on")
     parser.add_argument("--png", type=Path, help="draw calibration, confusion and decisions on samples")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, large_arrays=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         "train", help="train a model", description="Train a model. A run of the same name goes on."
     )
     flags.add_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, large_arrays=True)
 
 
 def run(args: argparse.Namespace) -> int:

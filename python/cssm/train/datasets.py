@@ -18,7 +18,9 @@ GENERATED = ("pathtracker_mini", "pathfinder_mini")
 MINI_SAMPLES = 60_000
 MINI_IMAGES = 5_000
 HELD_OUT = 2_048
-_TRAINING, _EVALUATION = 0, 1
+_TRAINING = 0
+# Of the held-out clips: training's seeds are (seed, _TRAINING, step), and zeros at the end of a NumPy seed do not count.
+_HELD_OUT_SEED = (0, 2**32 - 1)
 # Stored sets, and the split that the published runs evaluate on.
 _STORED = {
     "pathfinder": "val",
@@ -107,7 +109,7 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
         return {name: value[index * share : (index + 1) * share] for name, value in whole.items()}
 
     info = DataInfo(2, MINI_SAMPLES, (args.seq_len, full.size, full.size, 3))
-    held_out = full.batch((_EVALUATION,), HELD_OUT)
+    held_out = full.batch(_HELD_OUT_SEED, HELD_OUT)
     evaluation = EvaluationBatches.of(held_out, _evaluated_at_once(256))
     return Task(Generated(make, info, args.prefetch_batches), evaluation, Pixels(255.0, (0.0,)))
 
@@ -128,12 +130,11 @@ def _pathfinder_mini(args: argparse.Namespace) -> Task:
 
 
 def _stored(args: argparse.Namespace) -> Task:
-    from cssm.data.loader import make_loader
-
-    index, share = local_share(args.batch_size)
-    held_out = _STORED[args.dataset]
     root = args.tfrecord_dir or {"imagenet": args.imagenet_dir, "pathtracker": args.pathtracker_dir}.get(args.dataset)
-    common: dict[str, Any] = dict(
+    return stored(
+        args.dataset,
+        args.batch_size,
+        args.seed,
         num_frames=args.seq_len,
         image_size=args.image_size or None,
         difficulty={"pathfinder": args.pathfinder_difficulty, "cabc": args.cabc_difficulty}.get(args.dataset),
@@ -141,11 +142,31 @@ def _stored(args: argparse.Namespace) -> Task:
         num_workers=args.num_workers,
         prefetch=args.prefetch_batches,
     )
-    training = make_loader(args.dataset, "train", share, shard=(index, jax.process_count()), seed=args.seed, **common)
+
+
+def stored(name: str, batch_size: int, seed: int, *, num_frames: int | None = None, **loading: Any) -> Task:
+    """A data set of `cssm.data`.
+
+    Args:
+      name: of the set.
+      batch_size: samples of a step, over all processes.
+      seed: of the order and the augmentation.
+      num_frames: T, of clips, and of images, which the objective repeats; None: images stay images.
+      loading: other arguments of `make_loader`, for both splits.
+
+    Raises:
+      ValueError: see `make_loader`.
+    """
+    from cssm.data.loader import make_loader
+
+    index, share = local_share(batch_size)
+    loading["num_frames"] = num_frames
+    training = make_loader(name, "train", share, shard=(index, jax.process_count()), seed=seed, **loading)
     # Every process reads all that is held out, and takes its part of each batch.
-    at_once = _evaluated_at_once(args.batch_size)
-    evaluation = make_loader(args.dataset, held_out, at_once, **common)
-    shape = training.info.shape if training.info.kind == "video" else (args.seq_len, *training.info.shape)
+    at_once = _evaluated_at_once(batch_size)
+    evaluation = make_loader(name, _STORED[name], at_once, **loading)
+    repeated = num_frames is not None and training.info.kind == "image"
+    shape = (num_frames, *training.info.shape) if repeated else training.info.shape
     norm = training.info.normalisation
     pixels = Pixels(1.0, (0.0,)) if norm is None else Pixels(255.0, norm.mean, norm.std)
     info = DataInfo(training.info.num_classes, training.info.samples, shape)
