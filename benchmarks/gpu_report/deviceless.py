@@ -25,26 +25,34 @@ class Compiled:
     """What XLA made of a program.
 
     Attributes: kernels: instructions that launch, by opcode or custom-call target; accessed_bytes: by XLA's analysis, which
-    does not see into custom calls; temp_bytes: memory besides operands and results.
+    does not see into custom calls; memory: as XLA has assigned it, in bytes.
     """
 
     kernels: Counter[str]
     accessed_bytes: float
-    temp_bytes: int
+    memory: Any
     text: str
 
+    @property
+    def temp_bytes(self) -> int:
+        """Memory besides operands and results."""
+        return int(self.memory.temp_size_in_bytes)
 
-def compile_for(gpu: Gpu, function: Callable[..., Any], shapes: Sequence[Any]) -> Compiled:
-    """Compile `function`, of arguments of these shapes (pytrees of ShapeDtypeStruct), for one device of this kind."""
+
+def compile_for(
+    gpu: Gpu, function: Callable[..., Any], shapes: Sequence[Any], donate_argnums: Sequence[int] = ()
+) -> Compiled:
+    """Compile `function`, of arguments of these shapes (pytrees of ShapeDtypeStruct), for one device of this kind;
+    results may take the memory of the arguments `donate_argnums`."""
     sharding = SingleDeviceSharding(_topology(gpu).devices[0])
     args = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), tuple(shapes))
-    compiled = jax.jit(function).trace(*args).lower(lowering_platforms=("cuda",)).compile()
+    program = jax.jit(function, donate_argnums=donate_argnums)
+    compiled = program.trace(*args).lower(lowering_platforms=("cuda",)).compile()
     (module,) = compiled.runtime_executable().hlo_modules()
     # The binding that counts bytes is private to jaxlib.
     analysis = xla_client._xla.hlo_module_cost_analysis(jax.devices("cpu")[0].client, module)
     text = module.to_string()
-    memory = compiled.memory_analysis()
-    return Compiled(_kernels(text), max(0.0, analysis["bytes accessed"]), memory.temp_size_in_bytes, text)
+    return Compiled(_kernels(text), max(0.0, analysis["bytes accessed"]), compiled.memory_analysis(), text)
 
 
 @functools.cache

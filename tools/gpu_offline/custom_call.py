@@ -36,7 +36,7 @@ def triton_calls(module: ir.Module) -> list[TritonCall]:
     def visit(operation: Any) -> None:
         is_call = operation.operation.name == "stablehlo.custom_call"
         if is_call and "triton_kernel_call" in str(operation.attributes["call_target_name"]):
-            found.append(_decode(ir.StringAttr(operation.attributes["backend_config"]).value_bytes))
+            found.append(decode(ir.StringAttr(operation.attributes["backend_config"]).value_bytes))
         for region in operation.regions:
             for block in region.blocks:
                 for inner in block.operations:
@@ -46,7 +46,8 @@ def triton_calls(module: ir.Module) -> list[TritonCall]:
     return found
 
 
-def _decode(opaque: bytes) -> TritonCall:
+def decode(opaque: bytes) -> TritonCall:
+    """Of a call's backend_config."""
     call = _fields(_fields(zlib.decompress(opaque))[_KERNEL_CALL][0])
     kernel = _fields(call[_KERNEL][0])
     x, y, z = (call.get(field, [1])[0] for field in _GRID)
