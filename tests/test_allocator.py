@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 
-import cssm_kernels
 import pytest
+
+import cssm_kernels
 
 PROGRAM = """
 import json, resource, sys

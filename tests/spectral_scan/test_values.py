@@ -203,8 +203,8 @@ def test_frames_that_nothing_comes_before_or_after_are_copied(steps, rng):
     begins = reset.copy()
     begins[:, 0] = True
     ends = np.roll(begins, -1, axis=1)
-    for got, given, same in ((y, x, begins), (dx, ct, ends)):
-        np.testing.assert_array_equal(np.all(np.equal(got, given), (2, 3, 4)), same)
+    for got, source, same in ((y, x, begins), (dx, ct, ends)):
+        np.testing.assert_array_equal(np.all(np.equal(got, source), (2, 3, 4)), same)
     assert np.any(dk) == (steps > 1)
 
 

@@ -38,8 +38,8 @@ class Checkpoints:
         step = int(state.step)
         if step in manager.all_steps():
             return
-        # Orbax writes on threads of its own, on CPU from the very memory that the next step would be given, and the record as
-        # it is by then.
+        # Orbax writes on threads of its own: on CPU, from the very memory that the next step would be given, and the record
+        # as it is by then.
         state, record = jax.tree.map(jnp.copy, state), copy.deepcopy(dict(record))
         manager.save(
             step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))

@@ -1,7 +1,7 @@
 """`python -m tests.cssm.train.kills`: kills runs at random moments, and compares what they come to with a run left alone.
 
-A run is killed again and again from the second it starts, mostly while it compiles, trains or saves, until it ends; then the
-next one is, until there were as many kills as asked for. Each must end with the log, to the last digit, of the run left alone.
+A run is killed again and again, mostly while it compiles, trains or saves, until it ends; then the next one is, until there
+were as many kills as asked for. Each must end with the log, to the last digit, of the run left alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ def main() -> int:
     expected, kills, index = log(directory / "whole"), 0, 0
     while kills < arguments.times:
         killed = directory / str(index)
-        # From 1 s on: the first records come after about half of the time of a short run.
         moments = [rng.uniform(1, seconds) for _ in range(arguments.times - kills)]
         kills, index = kills + run_killed(killed, arguments.steps, moments), index + 1
         if log(killed) != expected:

@@ -70,5 +70,5 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(rng):
 
 
 def test_unknown_optimiser():
-    with pytest.raises(ValueError, match="optimizer: got 'sgd', expected one of adamw, muon"):
-        make_optimiser(optax.constant_schedule(0.1), name="sgd")
+    with pytest.raises(ValueError, match="optimizer: got 'adam', expected one of adamw, muon, lamb, sgd"):
+        make_optimiser(optax.constant_schedule(0.1), name="adam")
