@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cssm.cli import data, describe, evaluate, sweep, train
+from cssm.cli import data, describe, evaluate, sweep, train, train_imagenet
 from cssm.cli.bad_input import BadInputError
 from cssm.cli.platforms import runs_on_cpu
 
-COMMANDS = (data, describe, evaluate, sweep, train)
+COMMANDS = (data, describe, evaluate, sweep, train, train_imagenet)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -36,17 +36,19 @@ def run(args: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from cssm.train import checkpoints, evaluate, flags
+    from cssm.train import checkpoints, evaluate, recipes
     from cssm.train.loop import Run
 
     recorded = args.directory / "args.json"
     if not recorded.is_file():
         raise BadInputError(f"directory: got {str(args.directory)!r}, expected that of a run, with args.json")
-    values = json.loads(recorded.read_text()) | {"resume": str(args.directory)}
+    values = {"recipe": "path"} | json.loads(recorded.read_text()) | {"resume": str(args.directory)}
     for name in ("frames", "seq_len"):
+        if getattr(args, name) and name not in values:
+            raise BadInputError(f"--{name}: got {getattr(args, name)} for a run on images, expected none")
         values |= {name: getattr(args, name)} if getattr(args, name) else {}
     try:
-        trained = Run(flags.settle(argparse.Namespace(**values)))
+        trained = Run(recipes.settle(argparse.Namespace(**values)))
     except ValueError as error:
         raise BadInputError(error) from error
     saved = checkpoints.Checkpoints(args.directory)

@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains; 0 at the end, 75 where it was told to stop and can go on.
+    """Trains, by the recipe that the parser set; 0 at the end, 75 where it was told to stop and can go on.
 
     Raises:
       BadInputError: flags that do not fit together.
@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> int:
         added.append("--xla_gpu_deterministic_ops=true")
     if added:
         os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *added])
+    from cssm.train import recipes
     from cssm.train.loop import Run, configure
 
     try:
-        args = flags.settle(args)
+        args = recipes.settle(args)
         configure(args)
         training = Run(args)
     except ValueError as error:

@@ -68,6 +68,7 @@ def make_loader(
     drop_remainder: bool | None = None,
     num_workers: int = 0,
     prefetch: int = 2,
+    repeats: int = 1,
 ) -> Loader:
     """The batches of a split of a registered data set.
 
@@ -86,6 +87,7 @@ def make_loader(
         Otherwise the shards together give every sample once, some a sample more than others.
       num_workers: processes that read and decode; 0: threads of this one.
       prefetch: batches read ahead (by each worker); 0, without workers: none.
+      repeats: times that a sample comes in turn, each time augmented anew; an epoch is as many times longer.
 
     Raises:
       ValueError: an argument is out of range, no data set has the name, or the data set lacks something.
@@ -99,6 +101,7 @@ def make_loader(
         ("batch_size", batch_size, 1),
         ("num_workers", num_workers, 0),
         ("prefetch", prefetch, 0),
+        ("repeats", repeats, 1),
     ):
         if value < least:
             raise ValueError(f"{argument}: got {value}, expected at least {least}")
@@ -120,6 +123,7 @@ def make_loader(
         seed,
         shard,
         training if drop_remainder is None else drop_remainder,
+        repeats,
     )
     return Loader(factory(name)(request), order, Fit(num_frames, image_size), num_workers, prefetch)
 
@@ -136,6 +140,21 @@ class _Order:
     seed: int
     shard: tuple[int, int]
     drop_remainder: bool
+    repeats: int
+
+
+class _Repeated(grain.MapDataset):
+    """Each element of a data set, so many times in turn."""
+
+    def __init__(self, parent: grain.MapDataset, repeats: int) -> None:
+        super().__init__(parent)
+        self._repeats = repeats
+
+    def __len__(self) -> int:
+        return self._repeats * len(self._parent)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.slice(index) if isinstance(index, slice) else self._parent[index // self._repeats]
 
 
 class Loader:
@@ -243,6 +262,7 @@ def _batches(data: DataSet, order: _Order, fit: Fit) -> grain.MapDataset:
     if order.shuffle:
         samples = samples.shuffle()
     samples = samples[index : count // shards * shards if order.drop_remainder else count : shards]
+    samples = _Repeated(samples, order.repeats) if order.repeats > 1 else samples
     samples = samples.map(data.source.__getitem__) if data.draw is None else samples.random_map(data.draw)
     return samples.map(fit).batch(order.batch_size, drop_remainder=order.drop_remainder)
 

@@ -144,7 +144,9 @@ def _stored(args: argparse.Namespace) -> Task:
     )
 
 
-def stored(name: str, batch_size: int, seed: int, *, num_frames: int | None = None, **loading: Any) -> Task:
+def stored(
+    name: str, batch_size: int, seed: int, *, num_frames: int | None = None, repeats: int = 1, **loading: Any
+) -> Task:
     """A data set of `cssm.data`.
 
     Args:
@@ -152,6 +154,7 @@ def stored(name: str, batch_size: int, seed: int, *, num_frames: int | None = No
       batch_size: samples of a step, over all processes.
       seed: of the order and the augmentation.
       num_frames: T, of clips, and of images, which the objective repeats; None: images stay images.
+      repeats: times that a sample comes in turn in training.
       loading: other arguments of `make_loader`, for both splits.
 
     Raises:
@@ -161,15 +164,15 @@ def stored(name: str, batch_size: int, seed: int, *, num_frames: int | None = No
 
     index, share = local_share(batch_size)
     loading["num_frames"] = num_frames
-    training = make_loader(name, "train", share, shard=(index, jax.process_count()), seed=seed, **loading)
+    shard = index, jax.process_count()
+    training = make_loader(name, "train", share, shard=shard, seed=seed, repeats=repeats, **loading)
     # Every process reads all that is held out, and takes its part of each batch.
     at_once = _evaluated_at_once(batch_size)
     evaluation = make_loader(name, _STORED[name], at_once, **loading)
-    repeated = num_frames is not None and training.info.kind == "image"
-    shape = (num_frames, *training.info.shape) if repeated else training.info.shape
+    repeated = () if num_frames is None or training.info.kind == "video" else (num_frames,)
     norm = training.info.normalisation
     pixels = Pixels(1.0, (0.0,)) if norm is None else Pixels(255.0, norm.mean, norm.std)
-    info = DataInfo(training.info.num_classes, training.info.samples, shape)
+    info = DataInfo(training.info.num_classes, training.info.samples, (*repeated, *training.info.shape))
     return Task(Stored(training, info), EvaluationBatches(lambda: evaluation, at_once), pixels)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BINS = 10
+MOST_WRITTEN = 20  # classes of a confusion that is written out
 SHOWN = 12
 
 
@@ -54,14 +55,11 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
 
 def report(found: Scores) -> str:
     """Lines of text."""
+    first = f"accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, calibration error {found.calibration_error:.4f}"
+    if len(found.confusion) > MOST_WRITTEN:
+        return first
     rows = ["  ".join(f"{count:>7}" for count in row) for row in found.confusion]
-    return "\n".join(
-        [
-            f"accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, calibration error {found.calibration_error:.4f}",
-            "confusion (rows: labels)",
-            *rows,
-        ]
-    )
+    return "\n".join([first, "confusion (rows: labels)", *rows])
 
 
 def draw(found: Scores, samples: dict[str, np.ndarray], logits: np.ndarray, path: Path) -> None:
@@ -77,7 +75,8 @@ def draw(found: Scores, samples: dict[str, np.ndarray], logits: np.ndarray, path
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), title="calibration")
     axes = figure.add_subplot(grid[1, :3])
     axes.imshow(found.confusion, cmap="Blues")
-    for (row, column), count in np.ndenumerate(found.confusion):
+    written = found.confusion if len(found.confusion) <= MOST_WRITTEN else np.empty((0, 0))
+    for (row, column), count in np.ndenumerate(written):
         axes.text(column, row, count, ha="center", va="center")
     axes.set(xlabel="decision", ylabel="label", title=f"accuracy {found.accuracy:.3f}")
     for i, image in enumerate(_pictures(samples)[:SHOWN]):

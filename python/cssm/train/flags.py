@@ -15,8 +15,8 @@ ARCHITECTURES = ("simple", "vit", "baseline")
 SIZES = {"simple": {"embed_dim": 32, "depth": 1}, "vit": {"embed_dim": 384, "depth": 12}}
 
 # Groups of (flag, default, help). A default of False makes a switch; None a text without a default.
-_Rows = Sequence[tuple[str, Any, str]]
-MODEL: _Rows = (
+Rows = Sequence[tuple[str, Any, str]]
+MODEL: Rows = (
     ("cssm", "hgru_bi", "registry key of the mixer (`cssm describe --help`)"),
     ("kernel_size", 11, "side of the spatial kernels"),
     ("block_size", 1, "channel-mixing block; 1 is depthwise"),
@@ -95,13 +95,13 @@ MODEL: _Rows = (
     ("convs5_state_dim", 16, "convs5"),
     ("convs5_num_groups", 1, "convs5"),
 )
-RUN: _Rows = (
+RUN: Rows = (
     ("batch_size", 8, "samples a step, over all devices"),
     ("epochs", 100, ""),
     ("lr", 1e-4, "peak learning rate"),
     ("weight_decay", 1e-4, ""),
     ("grad_clip", 1.0, "global norm"),
-    ("optimizer", "adamw", "adamw or muon"),
+    ("optimizer", "adamw", "adamw muon lamb sgd"),
     ("label_smoothing", 0.0, ""),
     ("bn_train_mode", False, "batch statistics in evaluation"),
     ("seq_len", 8, "frames T"),
@@ -116,19 +116,14 @@ RUN: _Rows = (
     ("num_workers", 4, "processes that read images"),
     ("prefetch_batches", 2, "batches made ahead"),
     ("bf16", False, "bfloat16 as the default precision of products"),
-    ("no_jit_cache", False, "no persistent compilation cache"),
-    ("xla_flags", "", "XLA_FLAGS, set before jax is imported"),
     ("run_name", None, "name of the run (made of its settings)"),
     ("project", "cssm", "of Weights & Biases"),
-    ("no_wandb", False, "the default: Weights & Biases is used with --wandb"),
-    ("checkpoint_dir", "checkpoints", "runs are directories in it"),
     ("checkpointer", "simple", "accepted as published; checkpoints are written by Orbax"),
     ("no_save_best_only", False, "accepted as published: the last checkpoints are kept beside the best one"),
     ("save_best_only", False, "accepted as published"),
     ("save_every", 5, "epochs from a checkpoint to the next"),
     ("eval_every", 1, "epochs from an evaluation to the next"),
     ("log_every", 10, "steps from a record to the next"),
-    ("resume", None, "directory of a run to go on with; a run of the same name goes on by itself"),
     ("force_multi_gpu", False, "accepted as published: all devices are used"),
     ("dataset", "imagenette", "imagenette pathfinder cabc imagenet pathtracker girik pathtracker_mini pathfinder_mini"),
     ("data_dir", None, "imagenette, or image trees"),
@@ -139,20 +134,28 @@ RUN: _Rows = (
     ("cabc_difficulty", "easy", "easy medium hard"),
     ("image_size", 0, "resize to this, where it is not the native size"),
 )
-OURS: _Rows = (
-    ("steps", 0, "updates, instead of --epochs"),
+OURS: Rows = (
     ("warmup_steps", -1, "instead of min(500, all but one)"),
+    ("ema_decay", 0.0, "of the average of the parameters; 0 is none"),
+    ("best_metric", "loss", "by which the best checkpoint is chosen: loss or acc"),
+    ("kernel_std", 0.0, "standard deviation that spatial kernels start with; 0 is the published one"),
+    ("gate_bias", "", "added to biases at the start, by module, as alpha:3,beta:-1"),
+    ("curriculum", "", "distractors by step, as 0:0,800:1,1200:2 (generated sets)"),
+    ("frames", 8, "frames of a generated clip, of which the last seq_len are given"),
+)
+# Of every trainer.
+SHARED: Rows = (
+    ("resume", None, "directory of a run to go on with; a run of the same name goes on by itself"),
+    ("checkpoint_dir", "checkpoints", "runs are directories in it"),
+    ("no_wandb", False, "the default: Weights & Biases is used with --wandb"),
+    ("no_jit_cache", False, "no persistent compilation cache"),
+    ("xla_flags", "", "XLA_FLAGS, set before jax is imported"),
+    ("steps", 0, "updates, instead of --epochs"),
     ("steps_per_epoch", 0, "steps from an epoch to the next, where the data has no end"),
     ("grad_accum", 1, "steps whose gradients are averaged for an update"),
     ("decay_all", False, "weight decay of every parameter, as in the published code"),
-    ("ema_decay", 0.0, "of the average of the parameters; 0 is none"),
-    ("best_metric", "loss", "by which the best checkpoint is chosen: loss or acc"),
     ("param_sharding", "replicated", "replicated or fsdp"),
     ("implementation", None, "of the operations: xla for the plain form"),
-    ("kernel_std", 0.0, "standard deviation that spatial kernels start with; 0 is the published one"),
-    ("gate_bias", 0.0, "added to the biases of gates at the start"),
-    ("curriculum", "", "distractors by step, as 0:0,800:1,1200:2 (generated sets)"),
-    ("frames", 8, "frames of a generated clip, of which the last seq_len are given"),
     ("wandb", False, "records to Weights & Biases as well"),
     ("deterministic", False, "XLA's deterministic operations"),
     ("save_steps", 0, "steps from a checkpoint to the next, instead of --save_every"),
@@ -177,16 +180,21 @@ def add_flags(made: argparse.ArgumentParser) -> None:
     made.add_argument("--depth", type=int, help="blocks (simple: 1, otherwise 12)")
     made.add_argument("--s4nd_bidirectional", action=argparse.BooleanOptionalAction, default=True)
     made.add_argument("--resume_epoch", type=int, help="accepted as published: a checkpoint knows its step")
-    for title, rows in (("model", MODEL), ("run", RUN), ("ours", OURS)):
-        group = made.add_argument_group(title)
-        for name, default, text in rows:
-            text = text.replace("%", "%%")
-            if default is False:
-                group.add_argument(f"--{name}", action="store_true", help=text)
-            else:
-                kind = str if default is None else type(default)
-                shown = f"{text} ({default})" if default not in (None, "") else text
-                group.add_argument(f"--{name}", type=kind, default=default, help=shown)
+    made.set_defaults(recipe="path")
+    for title, rows in (("model", MODEL), ("run", RUN), ("ours", OURS), ("of every trainer", SHARED)):
+        add_rows(made.add_argument_group(title), rows)
+
+
+def add_rows(group: Any, rows: Rows) -> None:
+    """Adds flags as the tables above have them to a parser or a group of one."""
+    for name, default, text in rows:
+        text = text.replace("%", "%%")
+        if default is False:
+            group.add_argument(f"--{name}", action="store_true", help=text)
+        else:
+            kind = str if default is None else type(default)
+            shown = f"{text} ({default})" if default not in (None, "") else text
+            group.add_argument(f"--{name}", type=kind, default=default, help=shown)
 
 
 def settle(args: argparse.Namespace) -> argparse.Namespace:
@@ -198,31 +206,31 @@ def settle(args: argparse.Namespace) -> argparse.Namespace:
     for name, size in SIZES.get(args.arch, SIZES["vit"]).items():
         if getattr(args, name) is None:
             setattr(args, name, size)
-    for name in (
-        "batch_size",
-        "epochs",
-        "seq_len",
-        "log_every",
-        "eval_every",
-        "save_every",
-        "grad_accum",
-        "embed_dim",
-        "depth",
-    ):
+    check(args, positive=("seq_len", "embed_dim", "depth"))
+    if args.variable_seq_len and not 1 <= args.seq_len_min <= args.seq_len:
+        raise ValueError(f"--seq_len_min: got {args.seq_len_min}, expected 1 to --seq_len, {args.seq_len}")
+    args.levels = _levels(args.curriculum)
+    args.biases = _biases(args.gate_bias)
+    args.run_name = args.run_name or run_name(args)
+    return args
+
+
+def check(args: argparse.Namespace, positive: Sequence[str]) -> None:
+    """The flags that every trainer has, and those that are to be positive integers.
+
+    Raises:
+      ValueError: naming the flag, what came and what was expected.
+    """
+    for name in ("batch_size", "epochs", "log_every", "eval_every", "save_every", "grad_accum", *positive):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name}: got {getattr(args, name)}, expected a positive integer")
-    for name, low, high in (("label_smoothing", 0, 1), ("ema_decay", 0, 1)):
-        if not low <= getattr(args, name) < high:
-            raise ValueError(f"--{name}: got {getattr(args, name)}, expected a number in [{low}, {high})")
+    for name in ("label_smoothing", "ema_decay"):
+        if not 0 <= getattr(args, name) < 1:
+            raise ValueError(f"--{name}: got {getattr(args, name)}, expected a number in [0, 1)")
     if args.lr <= 0:
         raise ValueError(f"--lr: got {args.lr}, expected a positive number")
     if args.best_metric not in ("loss", "acc"):
         raise ValueError(f"--best_metric: got {args.best_metric!r}, expected loss or acc")
-    if args.variable_seq_len and not 1 <= args.seq_len_min <= args.seq_len:
-        raise ValueError(f"--seq_len_min: got {args.seq_len_min}, expected 1 to --seq_len, {args.seq_len}")
-    args.levels = _levels(args.curriculum)
-    args.run_name = args.run_name or run_name(args)
-    return args
 
 
 def run_name(args: argparse.Namespace) -> str:
@@ -241,6 +249,13 @@ def run_name(args: argparse.Namespace) -> str:
 def output_directory(args: argparse.Namespace) -> Path:
     """Of the run."""
     return Path(args.resume) if args.resume else Path(args.checkpoint_dir) / args.run_name
+
+
+def _biases(text: str) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in (part.split(":") for part in text.split(",") if part)}
+    except ValueError:
+        raise ValueError(f"--gate_bias: got {text!r}, expected MODULE:VALUE,... such as alpha:3,beta:-1") from None
 
 
 def _levels(text: str) -> tuple[tuple[int, int], ...]:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cssm.train import checkpoints, datasets, flags, mesh, models, optimiser, records, step
+from cssm.train import checkpoints, flags, mesh, recipes, records, step
 from cssm.train.batches import HostBatch
 from cssm.train.state import TrainState
 
@@ -49,7 +49,7 @@ class Run:
     """A training run.
 
     Args:
-      args: flags, settled.
+      args: flags, settled (`recipes.settle`).
       devices: those to train on (all).
 
     Raises:
@@ -59,29 +59,10 @@ class Run:
     def __init__(self, args: argparse.Namespace, devices: Sequence[Any] | None = None) -> None:
         self.args = args
         self.directory = flags.output_directory(args)
-        self.task = datasets.task(args)
-        info = self.task.training.info
-        self.steps_per_epoch = args.steps_per_epoch or max(1, info.samples // args.batch_size)
-        self.total_steps = args.steps * args.grad_accum or self.steps_per_epoch * args.epochs
-        updates = max(1, self.total_steps // args.grad_accum)
-        self.schedule = optimiser.learning_rate(args.lr, updates, args.warmup_steps if args.warmup_steps >= 0 else None)
-        self.optimiser = optimiser.make_optimiser(
-            self.schedule,
-            name=args.optimizer,
-            weight_decay=args.weight_decay,
-            grad_clip=args.grad_clip,
-            decay_all=args.decay_all,
-            accumulate=args.grad_accum,
-        )
-        self.objective = step.Objective(
-            models.model_of(args, info.num_classes),
-            self.task.pixels,
-            args.seq_len,
-            args.label_smoothing,
-            args.seq_len_min if args.variable_seq_len else None,
-            args.bn_train_mode,
-        )
         self.mesh = mesh.data_mesh(devices)
+        self.recipe = recipes.make(args, self.mesh.devices.size)
+        self.task, self.objective, self.optimiser = self.recipe.task, self.recipe.objective, self.recipe.optimiser
+        self.total_steps, self.steps_per_epoch = self.recipe.total_steps, self.recipe.steps_per_epoch
         self.state = self._fresh_state()
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
         batch = mesh.batch_sharding(self.mesh)
@@ -91,9 +72,10 @@ class Run:
             in_shardings=(shardings, batch),
             out_shardings=(shardings, None),
         )
-        self.eval_step = jax.jit(
-            step.eval_step(self.objective, averaged=bool(args.ema_decay)), in_shardings=(shardings, batch)
-        )
+        self.eval_steps = {
+            prefix: jax.jit(step.eval_step(self.objective, averaged), in_shardings=(shardings, batch))
+            for prefix, averaged in self.recipe.evaluated.items()
+        }
         self.progress = Progress(self.task.training.state())
 
     def _fresh_state(self) -> TrainState:
@@ -102,7 +84,7 @@ class Run:
 
         def fresh(init_key: jax.Array, key: jax.Array) -> TrainState:
             variables = dict(self.objective.model.init(init_key, x, training=False))
-            variables["params"] = models.started(variables["params"], self.args.kernel_std, self.args.gate_bias)
+            variables["params"] = self.recipe.start(variables["params"])
             return TrainState.create(variables, self.optimiser, key, bool(self.args.ema_decay))
 
         how = mesh.state_sharding(self.mesh, jax.eval_shape(fresh, init_key, key), self.args.param_sharding)
@@ -171,9 +153,9 @@ class Run:
                 now = time.perf_counter()
                 seconds, since = now - since, now
                 taken = args.log_every if number % args.log_every == 0 else number % args.log_every
-                values["train/learning_rate"] = float(self.schedule(number // args.grad_accum))
+                values["train/learning_rate"] = float(self.recipe.schedule(number // args.grad_accum))
                 values["timing/step_ms"] = seconds / taken * 1e3
-                values["timing/throughput_samples_per_sec"] = taken * args.batch_size / seconds
+                values["timing/throughput_samples_per_sec"] = taken * self.recipe.batch_size / seconds
                 log.write(number, values)
                 _show(f"step {number}/{self.total_steps} loss {values['train/loss']:.4f} acc {values['train/acc']:.3f}")
             if number % (args.eval_every * self.steps_per_epoch) == 0 or last:
@@ -189,9 +171,11 @@ class Run:
 
     def _evaluate(self, saved: checkpoints.Checkpoints, log: records.Records | records.Silent, number: int) -> bool:
         """One evaluation; whether to stop early."""
-        found = self.evaluation()
+        values: dict[str, float] = {"epoch": number / self.steps_per_epoch}
+        for prefix in self.eval_steps:
+            found = self.evaluation(prefix)
+            values |= {f"{prefix}{name}": found[name] for name in ("loss", "acc")}
         best = self.progress.see(found["loss"], found["acc"], self.args.best_metric)
-        values = {"val/loss": found["loss"], "val/acc": found["acc"], "epoch": number / self.steps_per_epoch}
         early = self._is_stale()
         values |= {"best_val_acc": self.progress.best_acc, "best_val_loss": self.progress.best_loss}
         log.write(number, values | ({"early_stopped_epoch": values["epoch"]} if early else {}))
@@ -207,15 +191,20 @@ class Run:
         patience = self.args.early_stopping_patience
         return bool(patience) and self.progress.stale >= patience
 
-    def evaluation(self) -> dict[str, Any]:
-        """{loss, acc} over every held-out sample, with logits and labels of them in order."""
+    def evaluation(self, prefix: str | None = None) -> dict[str, Any]:
+        """{loss, acc} over every held-out sample, with logits and labels of them in order.
+
+        Args:
+          prefix: one of `recipe.evaluated`; None: the last one, by which the best checkpoint is chosen.
+        """
+        eval_step = self.eval_steps[prefix or [*self.eval_steps][-1]]
         sharding = mesh.batch_sharding(self.mesh)
         totals, logits, labels = np.zeros(3), [], []
         index, count = jax.process_index(), jax.process_count()
         for batch in self.task.evaluation:
             share = len(batch["label"]) // count
             mine = {name: value[index * share : (index + 1) * share] for name, value in batch.items()}
-            found = self.eval_step(self.state, mesh.place(sharding, mine))
+            found = eval_step(self.state, mesh.place(sharding, mine))
             totals += [float(found[name]) for name in ("loss", "acc", "count")]
             if count == 1:
                 kept = batch["weight"] > 0

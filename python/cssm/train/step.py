@@ -63,26 +63,34 @@ class Objective:
         kept = jax.random.randint(key, (), self.shortest, length + 1)
         return jnp.where((jnp.arange(length) >= length - kept)[:, None, None, None], x, 0)
 
+    def examples(self, batch: Batch, key: Array) -> tuple[Array, Array]:
+        """What a step trains on: inputs, and labels (B,) or soft ones (B, K)."""
+        return self.inputs(batch, key), batch["label"]
+
+    def targets(self, labels: Array, classes: int) -> Array:
+        """(B, K), smoothed, of labels (B,) or soft ones (B, K)."""
+        soft = labels if labels.ndim == 2 else jax.nn.one_hot(labels, classes)
+        return optax.smooth_labels(soft, self.label_smoothing)
+
     def losses(self, logits: Array, labels: Array) -> Array:
         """Of each sample, (B,)."""
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), self.label_smoothing)
-        return optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)
+        return optax.softmax_cross_entropy(logits.astype(jnp.float32), self.targets(labels, logits.shape[-1]))
+
+    def forward(self, variables: Any, x: Array, key: Array) -> tuple[Array, Any]:
+        """(logits, changed variables) in training."""
+        return self.model.apply(variables, x, training=True, rngs={"dropout": key}, mutable=["batch_stats"])
 
     def training_loss(
         self, params: Any, batch_stats: Any, batch: Batch, key: Array
     ) -> tuple[Array, tuple[Metrics, Any]]:
         """(loss, (metrics, new batch statistics))"""
-        frames_key, dropout_key = jax.random.split(key)
+        inputs_key, dropout_key = jax.random.split(key)
         variables = {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
-        logits, changed = self.model.apply(
-            variables,
-            self.inputs(batch, frames_key),
-            training=True,
-            rngs={"dropout": dropout_key},
-            mutable=["batch_stats"],
-        )
-        loss = self.losses(logits, batch["label"]).mean()
-        metrics = {"loss": loss, "acc": (logits.argmax(-1) == batch["label"]).mean()}
+        x, labels = self.examples(batch, inputs_key)
+        logits, changed = self.forward(variables, x, dropout_key)
+        loss = self.losses(logits, labels).mean()
+        right = logits.argmax(-1) == (labels.argmax(-1) if labels.ndim == 2 else labels)
+        metrics = {"loss": loss, "acc": right.mean()}
         return loss, (metrics, changed.get("batch_stats", {}))
 
     def logits(self, variables: Any, batch: Batch) -> Array:

@@ -1,0 +1,1 @@
+"""The ImageNet recipe: `cssm train-imagenet`. Source: training specification 11."""

@@ -1,0 +1,79 @@
+"""The recipe of the ImageNet trainer. Source: training specification 11."""
+
+from __future__ import annotations
+
+import argparse
+
+from cssm.train import datasets, optimiser
+from cssm.train.augment.pipeline import Augmentation
+from cssm.train.imagenet.model import model_of
+from cssm.train.imagenet.objective import ImageObjective
+from cssm.train.recipe import Recipe
+
+EPS = 1e-6
+REPEATS = 3  # of an image, with --repeated_aug
+SCALED_TO = 512  # samples for which the SHViT preset gives the learning rate
+
+
+def make(args: argparse.Namespace, devices: int) -> Recipe:
+    """Of settled flags; the batch is that of each device.
+
+    Raises:
+      ValueError: flags that do not fit together, or data that is not there.
+    """
+    batch_size = args.batch_size * devices
+    task = datasets.stored(
+        "imagenet",
+        batch_size,
+        args.seed,
+        repeats=REPEATS if args.repeated_aug else 1,
+        image_size=args.image_size,
+        root=args.tfrecord_dir if args.data_loader == "tfrecord" else args.data_dir,
+        num_workers=args.num_workers,
+        prefetch=args.prefetch_depth,
+    )
+    info = task.training.info
+    steps_per_epoch = args.steps_per_epoch or max(1, info.samples // batch_size)
+    total_steps = args.steps * args.grad_accum or steps_per_epoch * args.epochs
+    updates = max(1, total_steps // args.grad_accum)
+    scale = batch_size / SCALED_TO if args.shvit_recipe else 1.0
+    warmup = round(args.warmup_epochs * steps_per_epoch / args.grad_accum)
+    # optax counts the warm-up in; the published trainer took it off as well (discrepancy D15).
+    length = max(1, updates - warmup) if args.legacy_schedule else updates
+    schedule = optimiser.learning_rate(args.lr * scale, length, warmup, args.min_lr * scale)
+    return Recipe(
+        task=task,
+        batch_size=batch_size,
+        objective=ImageObjective(
+            model_of(args, info.num_classes),
+            task.pixels,
+            label_smoothing=args.label_smoothing,
+            augment=Augmentation(
+                kind=args.augmentation,
+                operations=args.randaugment_num_ops,
+                magnitude=args.randaugment_magnitude,
+                jitter=args.color_jitter,
+                mixup_alpha=args.mixup_alpha,
+                cutmix_alpha=args.cutmix_alpha,
+                mixup_prob=args.mixup_prob,
+                erase_prob=args.random_erase_prob,
+            ),
+            binary=args.loss == "bce",
+            timesteps=tuple(args.variable_timesteps),
+        ),
+        schedule=schedule,
+        optimiser=optimiser.make_optimiser(
+            schedule,
+            name=args.optimizer,
+            weight_decay=args.weight_decay,
+            grad_clip=args.grad_clip,
+            agc=args.agc_clip_factor if args.grad_clip_mode == "agc" else None,
+            eps=EPS,
+            decay_all=args.decay_all,
+            accumulate=args.grad_accum,
+        ),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        start=lambda params: params,
+        evaluated={"val/": False, "val/ema_": True} if args.ema_decay else {"val/": False},
+    )
