@@ -38,22 +38,18 @@ class PathTrackerMini:
     last_frames: int | None = None
 
     def batch(self, seed: tuple[int, ...], count: int) -> dict[str, np.ndarray]:
-        """`count` clips and labels, the same for the same seed: {"video": (count, ...), "label": (count,)}."""
+        """`count` clips and labels, the same for the same seed: {"video": (count, ...), "label": (count,)}.
+
+        Raises:
+          ValueError: dots move further than fits into a frame.
+        """
         rng = np.random.default_rng(seed)
-        label = rng.integers(0, 2, count)
-        start, goal, decoy_goal = self._goals(rng, count)
-        ends = np.where(label[:, None] == 1, goal, decoy_goal)
-        target = self._path(start, goal)
-        decoy = self._path(self._inside(rng, decoy_goal), decoy_goal)
-        dots = [target, decoy]
-        for _ in range(self.distractors):
-            begin = rng.uniform(0, self.size, (count, 2))
-            dots.append(self._path(begin, self._inside(rng, begin)))
+        label, start, end, dots = self._scenes(rng, count)
         video = np.zeros((count, self.frames, self.size, self.size, 3), np.uint8)
-        _mark(video, np.broadcast_to(start[:, None], target.shape), 0)
-        _mark(video, np.broadcast_to(ends[:, None], target.shape), 2)
-        for path in dots:
-            _mark(video, path, 1)
+        _mark(video, np.broadcast_to(start[:, None], dots[:, 0].shape), 0)
+        _mark(video, np.broadcast_to(end[:, None], dots[:, 0].shape), 2)
+        for dot in range(dots.shape[1]):
+            _mark(video, dots[:, dot], 1)
         kept = self.last_frames or self.frames
         return {"video": video[:, -kept:], "label": label.astype(np.int32)}
 
@@ -62,28 +58,52 @@ class PathTrackerMini:
         """How far a dot gets."""
         return self.speed * (self.frames - 1)
 
+    def _scenes(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
+        """(label, start marker, goal marker, dots (count, 2 + distractors, frames, 2)), every dot inside all the way."""
+        found: list[tuple[np.ndarray, ...]] = []
+        for _ in range(_TRIES):
+            label = rng.integers(0, 2, count)
+            start, goal, decoy_goal = self._goals(rng, count)
+            dots = [self._path(start, goal), self._path(self._inside(rng, decoy_goal), decoy_goal)]
+            for _ in range(self.distractors):
+                begin = rng.uniform(0, self.size, (count, 2))
+                dots.append(self._path(begin, self._inside(rng, begin)))
+            paths = np.stack(dots, 1)
+            inside = np.isfinite(paths).all((1, 2, 3))
+            end = np.where(label[:, None] == 1, goal, decoy_goal)
+            found.append((label[inside], start[inside], end[inside], paths[inside]))
+            if sum(len(labels) for labels, *_ in found) >= count:
+                label, start, end, paths = (np.concatenate(parts)[:count] for parts in zip(*found))
+                return label, start, end, paths
+        raise self._too_far()
+
     def _goals(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(start, end of the target, end of the decoy): two points as far from the start, exchangeable, and apart."""
         out = [np.empty((0, 2))] * 3
-        while len(out[0]) < count:
+        for _ in range(_TRIES):
             start = rng.uniform(0, self.size, (2 * count, 2))
             goals = [self._inside(rng, start) for _ in range(2)]
             apart = np.linalg.norm(goals[0] - goals[1], axis=1) >= LEAST_SEPARATION
             out = [np.concatenate([have, new[apart]]) for have, new in zip(out, (start, *goals))]
-        return out[0][:count], out[1][:count], out[2][:count]
+            if len(out[0]) >= count:
+                return out[0][:count], out[1][:count], out[2][:count]
+        raise self._too_far()
 
     def _inside(self, rng: np.random.Generator, start: np.ndarray) -> np.ndarray:
-        """A point `reach` from each start, in a direction uniform over those that stay inside."""
+        """A point `reach` from each start, in a direction uniform over those that stay inside; NaN if none was found."""
         out = np.full_like(start, np.nan)
         for _ in range(_TRIES):
             missing = np.isnan(out[:, 0])
             if not missing.any():
-                return out
+                break
             angle = rng.uniform(0, 2 * np.pi, len(start))
             end = start + self.reach * np.stack([np.cos(angle), np.sin(angle)], 1)
             fits = missing & ((end >= 0) & (end < self.size)).all(1)
             out[fits] = end[fits]
-        raise ValueError(
+        return out
+
+    def _too_far(self) -> ValueError:
+        return ValueError(
             f"frames: got {self.frames}, at {self.speed} pixels a frame more than fits into size {self.size}"
         )
 

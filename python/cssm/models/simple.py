@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -133,6 +133,9 @@ class SimpleCSSM(nn.Module):
         object.__setattr__(self, "mixer_options", FrozenDict(self.mixer_options))  # keeps the module hashable
         super().__post_init__()
 
+    repeats_images: ClassVar[bool] = True
+    """Whether an image is given as one, and not as a video of equal frames."""
+
     @nn.compact
     def __call__(
         self,
@@ -160,9 +163,9 @@ class SimpleCSSM(nn.Module):
           ValueError: x is not 4-D or 5-D, a field is not one of its choices, or an injected array has another shape.
         """
         self._check_fields()
-        x = self._as_video(x)
+        self._check_input(x)
         with jax.named_scope("stem"):
-            x = self._stem(x, training)
+            x = self._stem(x, training) if x.ndim == 5 else self._repeated(self._stem(x[:, None], training))
         with jax.named_scope("positions"):
             x = self._encode_positions(x)
             x = self._prepend_registers(x)
@@ -198,14 +201,15 @@ class SimpleCSSM(nn.Module):
                 f"inter_mlp_ratio: got {self.inter_mlp_ratio}, expected 0 or at least {1 / self.embed_dim}"
             )
 
-    def _as_video(self, x: Array) -> Array:
+    def _check_input(self, x: Array) -> None:
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"x: got dtype {x.dtype}, expected a real floating dtype")
         if x.ndim not in (4, 5):
             raise ValueError(f"x: got shape {x.shape}, expected (B, H, W, C_in) or (B, T, H, W, C_in)")
-        if x.ndim == 4:
-            x = jnp.broadcast_to(x[:, None], (x.shape[0], self.seq_len, *x.shape[1:]))
-        return x
+
+    def _repeated(self, x: Array) -> Array:
+        """An image's frame T times: the stem, which sees frames one by one, sees it once."""
+        return jnp.broadcast_to(x, (x.shape[0], self.seq_len, *x.shape[2:]))
 
     @property
     def _dtypes(self) -> dict[str, Any]:
