@@ -104,8 +104,10 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
     index, share = local_share(args.batch_size)
 
     def make(step: int) -> HostBatch:
-        level = level_at(args.levels, step, full.distractors)
-        whole = replace(full, distractors=level).batch((args.seed, _TRAINING, step), args.batch_size)
+        mini = replace(full, distractors=level_at(args.levels, step, full.distractors))
+        if args.frame_counts:
+            mini = replace(mini, frames=args.frame_counts[step % len(args.frame_counts)], last_frames=None)
+        whole = mini.batch((args.seed, _TRAINING, step), args.batch_size)
         return {name: value[index * share : (index + 1) * share] for name, value in whole.items()}
 
     info = DataInfo(2, MINI_SAMPLES, (args.seq_len, full.size, full.size, 3))

@@ -142,6 +142,11 @@ OURS: Rows = (
     ("gate_bias", "", "added to biases at the start, by module, as alpha:3,beta:-1"),
     ("curriculum", "", "distractors by step, as 0:0,800:1,1200:2 (generated sets)"),
     ("frames", 8, "frames of a generated clip, of which the last seq_len are given"),
+    (
+        "variable_timesteps",
+        "",
+        "frames of generated clips, from step to step in turn, as 6,8,10,12; evaluated at seq_len",
+    ),
 )
 # Of every trainer.
 SHARED: Rows = (
@@ -211,6 +216,7 @@ def settle(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError(f"--seq_len_min: got {args.seq_len_min}, expected 1 to --seq_len, {args.seq_len}")
     args.levels = _levels(args.curriculum)
     args.biases = _biases(args.gate_bias)
+    args.frame_counts = _frame_counts(args.variable_timesteps)
     args.run_name = args.run_name or run_name(args)
     return args
 
@@ -256,6 +262,16 @@ def _biases(text: str) -> dict[str, float]:
         return {name: float(value) for name, value in (part.split(":") for part in text.split(",") if part)}
     except ValueError:
         raise ValueError(f"--gate_bias: got {text!r}, expected MODULE:VALUE,... such as alpha:3,beta:-1") from None
+
+
+def _frame_counts(text: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        counts = (0,)
+    if any(count < 1 for count in counts):
+        raise ValueError(f"--variable_timesteps: got {text!r}, expected numbers of frames such as 6,8,10,12")
+    return counts
 
 
 def _levels(text: str) -> tuple[tuple[int, int], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -38,18 +39,28 @@ def model_of(args: argparse.Namespace, num_classes: int) -> nn.Module:
     return cls(**values)
 
 
-def started(params: Any, kernel_std: float, gate_bias: float) -> Any:
-    """Fresh parameters, changed as the flags ask: spatial kernels scaled to a standard deviation, gates opened.
+def started(params: Any, kernel_std: float, biases: Mapping[str, float]) -> Any:
+    """Fresh parameters, changed as the flags ask.
 
-    A spatial kernel is a leaf (C, K, K); a gate is a module whose name ends in `gate`.
+    Args:
+      kernel_std: standard deviation that spatial kernels, leaves (C, K, K), are scaled to; 0 to leave them.
+      biases: added to the biases of modules, by name: how gates start.
+
+    Raises:
+      ValueError: no module of such a name has a bias.
     """
+    missing = set(biases)
 
     def change(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         names = [str(part.key) for part in path]
         if kernel_std and leaf.ndim == 3 and leaf.shape[1] == leaf.shape[2] > 1:
             return leaf * (kernel_std / leaf.std())
-        if gate_bias and names[-1] == "bias" and any(name.endswith("gate") for name in names[:-1]):
-            return leaf + gate_bias
+        if names[-1] == "bias" and len(names) > 1 and names[-2] in biases:
+            missing.discard(names[-2])
+            return leaf + biases[names[-2]]
         return leaf
 
-    return jax.tree_util.tree_map_with_path(change, params)
+    changed = jax.tree_util.tree_map_with_path(change, params)
+    if missing:
+        raise ValueError(f"--gate_bias: got {', '.join(sorted(missing))}, expected names of modules that have a bias")
+    return changed

@@ -55,8 +55,11 @@ class Objective:
         if "video" in batch:
             x = self.pixels(batch["video"])
         else:
-            image = self.pixels(batch["image"])[:, None]
-            x = jnp.broadcast_to(image, (len(image), self.frames, *image.shape[2:]))
+            image = self.pixels(batch["image"])
+            shortened = key is not None and self.shortest is not None
+            if getattr(self.model, "repeats_images", False) and not shortened:
+                return image
+            x = jnp.broadcast_to(image[:, None], (len(image), self.frames, *image.shape[1:]))
         if key is None or self.shortest is None:
             return x
         length = x.shape[1]

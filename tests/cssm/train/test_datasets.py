@@ -1,5 +1,7 @@
 """Stored data sets in the trainer: evaluated whole, resumed exactly, images repeated to frames."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ from cssm.data.schemas.dist15 import encode_clip
 from cssm.data.schemas.image import encode_image
 from cssm.data.shards import write_shards
 from cssm.data.tfrecord import write_records
+from cssm.models import BaselineViT
 from cssm.train import loop
-from cssm.train.datasets import EvaluationBatches, level_at
+from cssm.train.datasets import EvaluationBatches, level_at, task
 
 from tests.cssm.train.runs import log, settled
 
@@ -17,6 +20,13 @@ def test_levels_of_a_curriculum():
     levels = ((0, 0), (10, 3))
     assert [level_at(levels, step, 7) for step in (0, 9, 10, 99)] == [0, 0, 3, 3]
     assert level_at((), 5, 7) == 7
+
+
+def test_clips_of_several_lengths_take_turns(tmp_path):
+    run = settled(tmp_path, "--variable_timesteps", "6,12")
+    batches = iter(task(run).training)
+    assert [next(batches)["video"].shape for _ in range(3)] == [(8, frames, 16, 16, 3) for frames in (6, 12, 6)]
+    assert all(batch["video"].shape[1] == 8 for batch in task(run).evaluation)
 
 
 def test_evaluation_pads_and_weighs():
@@ -79,4 +89,9 @@ def test_stored_images_are_repeated_to_frames(tmp_path, rng):
     )
     assert run.train() == 0
     batch = next(iter(run.task.training))
-    assert run.objective.inputs(batch, None).shape == (4, 3, 8, 8, 3)
+    assert run.objective.inputs(batch, None).shape == (4, 8, 8, 3), "the model repeats it"
+    for other in (
+        dataclasses.replace(run.objective, model=BaselineViT(num_classes=2)),
+        dataclasses.replace(run.objective, shortest=1),
+    ):
+        assert other.inputs(batch, jax.random.key(0)).shape == (4, 3, 8, 8, 3)

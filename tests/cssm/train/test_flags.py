@@ -1,9 +1,10 @@
 """The published command line."""
 
+import numpy as np
 import pytest
 from cssm.cli import main
 from cssm.train import flags
-from cssm.train.models import model_of
+from cssm.train.models import model_of, started
 
 
 def settle(*arguments):
@@ -33,6 +34,8 @@ def test_run_names_are_the_published_ones():
         (["--curriculum", "5:1"], "--curriculum: got '5:1', expected steps that rise from 0"),
         (["--curriculum", "often"], "--curriculum: got 'often', expected STEP:DISTRACTORS"),
         (["--variable_seq_len", "--seq_len_min", "9"], "--seq_len_min: got 9, expected 1 to --seq_len, 8"),
+        (["--gate_bias", "alpha"], "--gate_bias: got 'alpha', expected MODULE:VALUE"),
+        (["--variable_timesteps", "6,0"], "--variable_timesteps: got '6,0', expected numbers of frames"),
         (["--best_metric", "f1"], "--best_metric: got 'f1', expected loss or acc"),
     ],
 )
@@ -65,3 +68,14 @@ def test_flags_reach_the_model():
     vit = model_of(settle("--arch", "vit", "--mixing", "dense", "--no_concat_xy"), 10)
     assert (vit.dense_mixing, vit.concat_xy, vit.embed_dim) == (True, False, 384)
     assert not model_of(settle("--arch", "baseline", "--no_temporal_attn"), 10).use_temporal_attn
+
+
+def test_parameters_start_as_asked():
+    kernel = np.random.default_rng(0).standard_normal((2, 3, 3)).astype("float32")
+    params = {"mixer": {"kernel": kernel, "alpha": {"kernel": np.ones((2, 2)), "bias": np.zeros(2)}}}
+    changed = started(params, 0.1, settle("--gate_bias", "alpha:3").biases)["mixer"]
+    assert changed["kernel"].std() == pytest.approx(0.1, rel=1e-5)
+    np.testing.assert_array_equal(changed["alpha"]["bias"], [3, 3])
+    np.testing.assert_array_equal(changed["alpha"]["kernel"], np.ones((2, 2)))
+    with pytest.raises(ValueError, match="--gate_bias: got beta, expected names of modules that have a bias"):
+        started(params, 0.0, {"alpha": 1, "beta": 2})
