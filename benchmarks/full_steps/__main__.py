@@ -12,28 +12,29 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 
 from benchmarks.documents import write_csv
-from benchmarks.full_steps import measure, table
+from benchmarks.full_steps import on_cpu, on_gpu, table
 from benchmarks.full_steps.published import PUBLISHED
 from benchmarks.full_steps.steps import Published
 
 DOCUMENT = Path("docs/training.md")
 
 
-def measured(published: Published, devices: list[str]) -> Iterator[measure.Row]:
+def measured(published: Published, devices: list[str]) -> Iterator[dict[str, Any]]:
     """A row for each device."""
     of = {"name": published.name, "grid": published.sweep, "run": published.run, "note": ""}
     step = published.step()
     if table.CPU in devices:
-        yield of | {"device": table.CPU} | measure.on_cpu(published.name, step)
+        yield of | {"device": table.CPU} | on_cpu.run(step)
     for gpu in table.GPUS:
         if gpu.name in devices:
-            yield of | {"device": gpu.name} | measure.on_gpu(step, published.arguments.batch, gpu)
+            yield of | {"device": gpu.name} | on_gpu.compiled(step, published.batch, gpu)
     jax.clear_caches()
     gc.collect()
 

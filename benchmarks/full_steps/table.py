@@ -44,13 +44,13 @@ def markdown(rows: Rows, published: Iterable[Published] = PUBLISHED) -> str:
 def _line(one: Published, here: Mapping[str, Any], *there: Mapping[str, Any]) -> str:
     step = f"{here['batch']} samples, {float(here['step_s']):.1f} s, {float(here['total_mb']) / 1e3:.1f} GB"
     memory = [_memory(row, gpu.memory) for row, gpu in zip(there, GPUS)]
-    calls = sorted({str(row["calls"]) for row in there if row["calls"]})
+    calls = sorted({row["calls"] for row in there if row.get("calls")})
     cells = (f"{one.name} (`{one.run}`)", str(there[0]["batch"]), step, *memory, "; ".join(calls))
     return "| " + " | ".join(cells) + " |"
 
 
 def _memory(row: Mapping[str, Any], memory: int) -> str:
     if row["note"]:
-        return str(row["note"])
+        return f"not compiled: {row['note']}"
     total = float(row["total_mb"]) * 1e6
     return f"{total / 1e9:.1f}" + ("" if total < memory else f", of {memory / 1e9:.0f}: does not fit")

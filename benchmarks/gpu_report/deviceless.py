@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +40,18 @@ class Compiled:
 
 
 def compile_for(
-    gpu: Gpu, function: Callable[..., Any], shapes: Sequence[Any], donate_argnums: Sequence[int] = ()
+    gpu: Gpu,
+    function: Callable[..., Any],
+    shapes: Sequence[Any],
+    donate_argnums: Sequence[int] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Compiled:
     """Compile `function`, of arguments of these shapes (pytrees of ShapeDtypeStruct), for one device of this kind;
-    results may take the memory of the arguments `donate_argnums`."""
+    results may take the memory of the arguments `donate_argnums`, and `options` are XLA's."""
     sharding = SingleDeviceSharding(_topology(gpu).devices[0])
     args = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), tuple(shapes))
     program = jax.jit(function, donate_argnums=donate_argnums)
-    compiled = program.trace(*args).lower(lowering_platforms=("cuda",)).compile()
+    compiled = program.trace(*args).lower(lowering_platforms=("cuda",)).compile(options and dict(options))
     (module,) = compiled.runtime_executable().hlo_modules()
     # The binding that counts bytes is private to jaxlib.
     analysis = xla_client._xla.hlo_module_cost_analysis(jax.devices("cpu")[0].client, module)
