@@ -132,8 +132,10 @@ PATHFINDER_MINI = PathfinderConfig(
     paddle_thickness=1,
     margin=1,
     continuity=4.0,
+    distance_tolerance=0.15,
+    match_orientation=True,
 )
-"""Three paddles a contour, each turned by less than 23 degrees, among two single ones; distances matched."""
+"""Three paddles a contour, each turned by less than 23 degrees, among two single ones; distances and orientations matched."""
 
 
 def pathfinder_mini(seed: int, count: int) -> dict[str, np.ndarray]:

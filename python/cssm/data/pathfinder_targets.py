@@ -11,6 +11,9 @@ from cssm.data.paddles import DEGREES, Paddles, circle
 
 _TRIES = 20_000
 _SECOND_TRIES = 4  # second contours that are grown for a first one
+# Of the orientations of the two ends, where they are matched; and how far a second contour's first paddle may be turned from
+# the first one's.
+_PARALLEL_DEGREES, _TURNED_DEGREES = 6, 45
 
 
 def together(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Contour, Contour]:
@@ -59,7 +62,9 @@ def _grown_in_turns(config, pair, canvases, rng) -> bool:
 
 
 def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Contour, Contour]:
-    """Two contours a and b of which b's end is as far from a's start as a's end is, to half a pixel.
+    """Two contours a and b of which b's end is as far from a's start as a's end is, to `distance_tolerance`.
+
+    With `match_orientation` their last paddles are parallel, to 6 degrees, too.
 
     Each is grown on an empty plane. Then b is moved so that the start tips are `seed_distance` apart, as published, at an
     angle that matches the distances, and the pair to a place drawn among those where it lies inside of the border.
@@ -73,16 +78,19 @@ def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Co
     empty = planes[0].state()
     around = circle(config.seed_distance)
     for _ in range(_TRIES // _SECOND_TRIES):
-        first = _grown_alone(config, planes[0], empty, middle, rng)
+        first = _grown_alone(config, planes[0], empty, middle, int(rng.random() * DEGREES), rng)
         if first is None:
             continue
         distance = _length(np.subtract(first.tips[-1], middle))
         for _ in range(_SECOND_TRIES):
-            second = _grown_alone(config, planes[1], empty, middle, rng)
-            if second is None:
+            degrees = int(rng.random() * DEGREES)
+            if config.match_orientation:
+                degrees = _turned(first.stamps[0][2], rng)
+            second = _grown_alone(config, planes[1], empty, middle, degrees, rng)
+            if second is None or (config.match_orientation and not _parallel(first, second)):
                 continue
             ends = around + np.subtract(second.tips[-1], middle)
-            close = around[np.abs(_length(ends) - distance) <= 0.5]
+            close = around[np.abs(_length(ends) - distance) <= config.distance_tolerance]
             for aside in close[rng.permutation(len(close))]:
                 moved = second.moved(*aside.tolist())
                 place = _place(config, paddles, first.stamps + moved.stamps, rng)
@@ -91,10 +99,21 @@ def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Co
     raise _no_room(config)
 
 
-def _grown_alone(config, plane, empty, start, rng) -> Contour | None:
+def _turned(degrees: int, rng: np.random.Generator) -> int:
+    """An orientation near this one, either way round."""
+    turn = int(rng.random() * (2 * _TURNED_DEGREES + 1)) - _TURNED_DEGREES
+    return (degrees + turn + 180 * int(rng.random() * 2)) % DEGREES
+
+
+def _parallel(first: Contour, second: Contour) -> bool:
+    apart = (first.stamps[-1][2] - second.stamps[-1][2]) % 180
+    return min(apart, 180 - apart) <= _PARALLEL_DEGREES
+
+
+def _grown_alone(config, plane, empty, start, degrees, rng) -> Contour | None:
     """A contour on an empty plane, with every mask merged."""
     plane.restore(empty)
-    contour = Contour.started(plane.paddles, start[0], start[1], int(rng.random() * DEGREES))
+    contour = Contour.started(plane.paddles, start[0], start[1], degrees)
     if not contour.grow(config.contour_length, plane, rng, config.segment_retries + 1):
         return None
     contour.merge(plane)

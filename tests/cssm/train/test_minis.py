@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cssm.data.minis import PathTrackerMini, pathfinder_mini, turned
+from cssm.data.minis import PATHFINDER_MINI, PathTrackerMini, pathfinder_mini, turned
+from cssm.data.pathfinder import scene
 
 
 def corner(video, channel):
@@ -46,6 +47,19 @@ def test_the_distance_of_the_markers_says_nothing():
 def test_more_frames_than_fit_are_refused():
     with pytest.raises(ValueError, match=r"frames: got 40, at 1\.2 pixels a frame more than fits into size 16"):
         PathTrackerMini(frames=40).batch((0,), 3)
+
+
+def test_both_ends_are_as_far_and_turned_alike():
+    """Else the orientation at the discs tells a short contour's label."""
+    for index in range(40):
+        made = scene(PATHFINDER_MINI, 3, index)
+        start, *ends = made.contours[0][0], made.contours[0][-1], made.contours[1][-1]
+        near, far = sorted(np.linalg.norm(end - start) for end in ends)
+        assert far - near <= PATHFINDER_MINI.distance_tolerance
+        apart = (made.stamps[0][-1][2] - made.stamps[1][-1][2]) % 180
+        assert min(apart, 180 - apart) <= 6
+    with pytest.raises(ValueError, match="match_orientation: got True, expected match_distance with it"):
+        dataclasses.replace(PATHFINDER_MINI, match_distance=False)
 
 
 def test_pathfinder_mini_is_balanced_by_distance():
