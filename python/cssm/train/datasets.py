@@ -105,7 +105,7 @@ def _pathtracker_mini(args: argparse.Namespace) -> Task:
 
     def make(step: int) -> HostBatch:
         mini = replace(full, distractors=level_at(args.levels, step, full.distractors))
-        if args.frame_counts:
+        if args.frame_counts and step >= args.variable_from:
             mini = replace(mini, frames=args.frame_counts[step % len(args.frame_counts)], last_frames=None)
         whole = mini.batch((args.seed, _TRAINING, step), args.batch_size)
         return {name: value[index * share : (index + 1) * share] for name, value in whole.items()}
