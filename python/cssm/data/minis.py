@@ -135,7 +135,7 @@ PATHFINDER_MINI = PathfinderConfig(
     distance_tolerance=0.15,
     match_orientation=True,
 )
-"""Three paddles a contour, each turned by less than 23 degrees, among two single ones; distances and orientations matched."""
+"""Three paddles a contour, each turned by less than 23 degrees, among two single ones; distances and orientations match."""
 
 
 def pathfinder_mini(seed: int, count: int) -> dict[str, np.ndarray]:
