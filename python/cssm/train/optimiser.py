@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
@@ -52,6 +53,7 @@ def make_optimiser(
     eps: float = 1e-8,
     decay_all: bool = False,
     accumulate: int = 1,
+    apart: Mapping[str, optax.GradientTransformation] | None = None,
 ) -> optax.GradientTransformation:
     """Gradients with a NaN or Inf are skipped (up to five in a row), then clipped, then AdamW or LAMB (b1 0.9, b2 0.999,
     decoupled decay), Muon, or SGD (Nesterov's momentum 0.9, the decay added after it).
@@ -65,6 +67,7 @@ def make_optimiser(
       eps: of AdamW and LAMB.
       decay_all: every leaf decays, as in the published code (discrepancy D1).
       accumulate: gradients averaged for an update.
+      apart: rules of modules at the top of the parameters that have one of their own, by name.
 
     Raises:
       ValueError: an unknown name.
@@ -83,6 +86,10 @@ def make_optimiser(
         rule = {"adamw": optax.adamw, "lamb": optax.lamb}[name](schedule, eps=eps, weight_decay=weight_decay, mask=mask)
     clip = optax.clip_by_global_norm(grad_clip) if agc is None else optax.adaptive_grad_clip(agc)
     updates: Any = optax.chain(clip, rule)
+    if apart:
+        updates = optax.multi_transform(
+            {"": updates, **apart}, lambda params: {name: name if name in apart else "" for name in params}
+        )
     if accumulate > 1:
         updates = optax.MultiSteps(updates, accumulate).gradient_transformation()
     return optax.apply_if_finite(updates, MOST_BAD_STEPS)

@@ -1,5 +1,7 @@
 """The ImageNet trainer: presets, schedule, losses, averages, and a tiny run on generated images that stops and goes on."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,7 +64,7 @@ def test_flags_reach_the_model():
     assert (model.use_pos_conv, model.use_dwconv, model.dtype) == (False, True, jnp.bfloat16)
     assert (model.short_conv_size, model.use_input_gates, model.rope_mode) == (0, False, "none")
     assert not any(model_of(settle("--model", "conv_shvit", "--model_size", "s1"), 7).use_cssm_stages)
-    with pytest.raises(ValueError, match="--embed_dims: got '8,8', expected four positive integers"):
+    with pytest.raises(ValueError, match="--embed_dims: got '8,8', expected 4 integers from 1 on"):
         model_of(settle("--embed_dims", "8,8"), 7)
 
 
@@ -122,10 +124,10 @@ def test_repeated_images_are_augmented_anew(images):
     assert len({image.tobytes() for image in first}) == 3
 
 
-def test_a_tiny_run_stops_goes_on_and_is_evaluated(images, tmp_path, capsys):
+def test_a_tiny_run_stops_goes_on_and_is_evaluated(images, tmp_path, capsys, monkeypatch):
     words = (
         f"--data_dir {images} --num_workers 0 --batch_size 4 --epochs 2 --steps_per_epoch 2 --save_steps 2 --log_every 1 "
-        "--image_size 32 --embed_dims 4,4,4,4 --depths 1,1,1,1 --block_size 4 --num_timesteps 2 --timm_recipe "
+        "--image_size 32 --embed_dims 4,4,4,4 --depths 1,0,0,1 --block_size 4 --num_timesteps 2 --timm_recipe "
         f"--precision bf16 --warmup_epochs 1 --run_name straight --checkpoint_dir {tmp_path}"
     ).split()
     run = loop.Run(settle(*words), jax.devices()[:1])
@@ -157,7 +159,11 @@ def test_a_tiny_run_stops_goes_on_and_is_evaluated(images, tmp_path, capsys):
     for mean, was, new in zip(*map(jax.tree.leaves, (after.ema, before.ema, after.params)), strict=True):
         np.testing.assert_allclose(mean, 0.9998 * was + (1 - 0.9998) * new, rtol=1e-6)
 
+    # `cssm eval` reads the run's flags again; what they make is at hand.
+    read: list[Any] = []
+    monkeypatch.setattr(loop, "Run", lambda args: read.append(args) or run)
     assert main(["eval", str(tmp_path / "straight" / "run"), "--last"]) == 0
+    assert vars(read[0]) == vars(run.args) | {"resume": str(tmp_path / "straight" / "run")}
     out = capsys.readouterr().out
     assert "after step 4, 6 samples" in out
     assert f"accuracy {last['val/ema_acc']:.4f}" in out

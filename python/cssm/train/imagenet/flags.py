@@ -84,6 +84,20 @@ RUN: Rows = (
     ("save_every", 10, "epochs from a checkpoint to the next"),
     ("eval_every", 1, "epochs from an evaluation to the next"),
 )
+SELF_SUPERVISED: Rows = (
+    (
+        "ssl_temporal_loss",
+        False,
+        "LeJEPA over the steps of the recurrences (gdn), and a linear probe, instead of labels",
+    ),
+    ("ssl_pair_mode", "all", "steps that predict each other: successive to_mean all"),
+    ("ssl_loss_weight", 1.0, "of their distance"),
+    ("ssl_sigreg_weight", 1.0, "of SIGReg, which keeps them from collapsing"),
+    ("ssl_proj_dim", 64, "of their projections"),
+    ("ssl_num_slices", 1024, "directions of SIGReg, drawn in each step"),
+    ("ssl_num_points", 17, "points of its statistic"),
+    ("probe_lr", 1e-3, "constant, of the linear probe"),
+)
 OURS: Rows = (
     ("embed_dims", "", "channels of the stages, as 64,128,256,384, instead of the model size's"),
     ("depths", "", "blocks of the stages, as 1,2,2,1, instead of the model size's"),
@@ -139,13 +153,20 @@ CHOICES = {
     "loss": ("ce", "bce"),
     "augmentation": ("randaugment", "3aug", "none"),
     "data_loader": LOADERS,
+    "ssl_pair_mode": ("successive", "to_mean", "all"),
 }
 
 
 def add_flags(made: argparse.ArgumentParser) -> None:
     """Adds every flag."""
     made.set_defaults(recipe="imagenet", bf16=False)  # precision is the model's
-    tables = (("model", MODEL), ("run", RUN), ("ours", OURS), ("of every trainer", SHARED))
+    tables = (
+        ("model", MODEL),
+        ("run", RUN),
+        ("self-supervision", SELF_SUPERVISED),
+        ("ours", OURS),
+        ("of every trainer", SHARED),
+    )
     groups = {title: made.add_argument_group(title) for title, _ in tables}
     for title, rows in tables:
         add_rows(groups[title], rows)
@@ -180,6 +201,9 @@ def settle(args: argparse.Namespace) -> argparse.Namespace:
     if args.no_augmentation:
         args.augmentation, args.repeated_aug = "none", False
         args.mixup_alpha = args.cutmix_alpha = args.random_erase_prob = 0.0
+    if args.ssl_temporal_loss:
+        _check_self_supervised(args)
+        args.static_image_fast_path = False
     if args.static_image_fast_path:
         args.short_conv_size, args.no_input_gates, args.rope_mode = 0, True, "none"
     check(args, positive=("image_size", "num_timesteps", "randaugment_num_ops"))
@@ -201,6 +225,18 @@ def run_name(args: argparse.Namespace) -> str:
     """The model, its size and its recurrence, as the published sweep names its runs."""
     name = f"{args.model}_{args.model_size}"
     return f"{name}_{args.cssm_type}_k{args.kernel_size}_t{args.num_timesteps}" if args.model == "cssm_shvit" else name
+
+
+def _check_self_supervised(args: argparse.Namespace) -> None:
+    for name, value in (("model", "cssm_shvit"), ("cssm_type", "gdn"), ("loss", "ce"), ("variable_timesteps", [])):
+        if getattr(args, name) != value:
+            got = getattr(args, name)
+            raise ValueError(f"--{name}: got {got!r} with --ssl_temporal_loss, expected {value or 'none'}")
+    for name in ("ssl_proj_dim", "ssl_num_slices", "ssl_num_points"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name}: got {getattr(args, name)}, expected a positive integer")
+    if args.num_timesteps < 2:
+        raise ValueError(f"--num_timesteps: got {args.num_timesteps}, expected 2 or more with --ssl_temporal_loss")
 
 
 def _apply_preset(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from cssm.models import CSSMSHViT
 from cssm.models.shvit import SIZES
 
+STAGES = 4
 # Fields of the model with the name of their flag, and those with another.
 _SAME = (
     "cssm_type",
@@ -45,7 +46,10 @@ def model_of(args: argparse.Namespace, num_classes: int) -> CSSMSHViT:
     if args.model_size not in SIZES:
         raise ValueError(f"--model_size: got {args.model_size!r}, expected one of {', '.join(SIZES)}")
     sized = SIZES[args.model_size]
-    embed_dims, depths = _sizes("embed_dims", args.embed_dims) or sized[0], _sizes("depths", args.depths) or sized[1]
+    embed_dims, depths = (
+        _sizes("embed_dims", args.embed_dims, 1) or sized[0],
+        _sizes("depths", args.depths, 0) or sized[1],
+    )
     values: dict[str, Any] = {name: getattr(args, name) for name in _SAME}
     values |= {field: getattr(args, name) for name, field in _OTHER.items()}
     if args.model == "conv_shvit":
@@ -56,13 +60,15 @@ def model_of(args: argparse.Namespace, num_classes: int) -> CSSMSHViT:
         depths=depths,
         kernel_sizes=(args.kernel_size,) * len(depths),
         use_input_gates=not args.no_input_gates,
+        ssl_proj_dim=args.ssl_proj_dim if args.ssl_temporal_loss else 0,
+        linear_probe=args.ssl_temporal_loss,
         dtype=jnp.bfloat16 if args.precision == "bf16" else None,
         **values,
     )
 
 
-def _sizes(name: str, text: str) -> tuple[int, ...]:
+def _sizes(name: str, text: str, least: int) -> tuple[int, ...]:
     parts = text.split(",") if text else []
-    if any(not part.isdecimal() or int(part) == 0 for part in parts) or len(parts) not in (0, 4):
-        raise ValueError(f"--{name}: got {text!r}, expected four positive integers, such as 64,128,256,384")
+    if any(not part.isdecimal() or int(part) < least for part in parts) or len(parts) not in (0, STAGES):
+        raise ValueError(f"--{name}: got {text!r}, expected {STAGES} integers from {least} on, such as 1,2,2,1")
     return tuple(map(int, parts))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+
+import optax
 
 from cssm.train import datasets, optimiser
 from cssm.train.augment.pipeline import Augmentation
 from cssm.train.imagenet.model import model_of
 from cssm.train.imagenet.objective import ImageObjective
+from cssm.train.imagenet.self_supervised import SelfSupervised
 from cssm.train.recipe import Recipe
 
 EPS = 1e-6
@@ -44,23 +48,7 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
     return Recipe(
         task=task,
         batch_size=batch_size,
-        objective=ImageObjective(
-            model_of(args, info.num_classes),
-            task.pixels,
-            label_smoothing=args.label_smoothing,
-            augment=Augmentation(
-                kind=args.augmentation,
-                operations=args.randaugment_num_ops,
-                magnitude=args.randaugment_magnitude,
-                jitter=args.color_jitter,
-                mixup_alpha=args.mixup_alpha,
-                cutmix_alpha=args.cutmix_alpha,
-                mixup_prob=args.mixup_prob,
-                erase_prob=args.random_erase_prob,
-            ),
-            binary=args.loss == "bce",
-            timesteps=tuple(args.variable_timesteps),
-        ),
+        objective=_objective(args, task),
         schedule=schedule,
         optimiser=optimiser.make_optimiser(
             schedule,
@@ -71,9 +59,43 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
             eps=EPS,
             decay_all=args.decay_all,
             accumulate=args.grad_accum,
+            apart=_heads(args) if args.ssl_temporal_loss else None,
         ),
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
         start=lambda params: params,
         evaluated={"val/": False, "val/ema_": True} if args.ema_decay else {"val/": False},
     )
+
+
+def _objective(args: argparse.Namespace, task: datasets.Task) -> ImageObjective:
+    fields: dict[str, Any] = dict(
+        model=model_of(args, task.training.info.num_classes),
+        pixels=task.pixels,
+        label_smoothing=args.label_smoothing,
+        augment=Augmentation(
+            kind=args.augmentation,
+            operations=args.randaugment_num_ops,
+            magnitude=args.randaugment_magnitude,
+            jitter=args.color_jitter,
+            mixup_alpha=args.mixup_alpha,
+            cutmix_alpha=args.cutmix_alpha,
+            mixup_prob=args.mixup_prob,
+            erase_prob=args.random_erase_prob,
+        ),
+    )
+    if not args.ssl_temporal_loss:
+        return ImageObjective(**fields, binary=args.loss == "bce", timesteps=tuple(args.variable_timesteps))
+    return SelfSupervised(
+        **fields,
+        pairs=args.ssl_pair_mode,
+        loss_weight=args.ssl_loss_weight,
+        sigreg_weight=args.ssl_sigreg_weight,
+        slices=args.ssl_num_slices,
+        points=args.ssl_num_points,
+    )
+
+
+def _heads(args: argparse.Namespace) -> dict[str, optax.GradientTransformation]:
+    """Of self-supervision: the probe learns at its own rate, without decay, and the head, which nothing reads, stays."""
+    return {"linear_probe_head": optax.adam(args.probe_lr), "head": optax.set_to_zero()}
