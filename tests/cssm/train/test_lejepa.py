@@ -25,6 +25,12 @@ def test_sigreg_is_small_for_a_standard_normal_and_large_for_a_point():
     assert of(2 * normal) > 10 * small, "nothing is standardised"
 
 
+def test_sigreg_on_a_line_has_one_slice(rng):
+    z, t = rng.standard_normal((6, 1)), np.linspace(-3, 3, 5)
+    expected = np.abs(np.exp(1j * t * z).mean(0) - np.exp(-(t**2) / 2)) ** 2
+    np.testing.assert_allclose(sigreg(jax.random.PRNGKey(0), jnp.asarray(z), slices=3, points=5), expected.mean())
+
+
 def test_pairs_of_steps(rng):
     z = rng.standard_normal((3, 5, 4))
     apart = np.square(z[:, :, None] - z[:, None]).sum(-1)
