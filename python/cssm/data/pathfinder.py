@@ -42,9 +42,9 @@ class PathfinderConfig:
       match_distance: the end of either contour is as far from the marked start, so that the distance of the discs says
         nothing. False: the published procedure, where it gives the label away.
       distance_tolerance: of those distances, in pixels.
-      match_orientation: the last paddles of both contours are parallel, so that the orientations at the discs say nothing.
-        For contours so short that their ends are nearly parallel: of three paddles of continuity 4, orientations alone tell
-        83 %. Only with match_distance.
+      match_orientation: both contours end in the same direction, so that the directions at the discs say nothing. For
+        contours so short that both ends of one point in related directions: of three paddles of continuity 4, orientations
+        alone tell 83 %. Only with match_distance.
 
     Raises:
       ValueError: a field out of range, or a border and a seed distance that leave no room.

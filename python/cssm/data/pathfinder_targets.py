@@ -64,7 +64,7 @@ def _grown_in_turns(config, pair, canvases, rng) -> bool:
 def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Contour, Contour]:
     """Two contours a and b of which b's end is as far from a's start as a's end is, to `distance_tolerance`.
 
-    With `match_orientation` their last paddles are parallel, to 6 degrees, too.
+    With `match_orientation` they end in the same direction, to 6 degrees, too.
 
     Each is grown on an empty plane. Then b is moved so that the start tips are `seed_distance` apart, as published, at an
     angle that matches the distances, and the pair to a place drawn among those where it lies inside of the border.
@@ -100,14 +100,14 @@ def matched(config: Any, paddles: Paddles, rng: np.random.Generator) -> tuple[Co
 
 
 def _turned(degrees: int, rng: np.random.Generator) -> int:
-    """An orientation near this one, either way round."""
-    turn = int(rng.random() * (2 * _TURNED_DEGREES + 1)) - _TURNED_DEGREES
-    return (degrees + turn + 180 * int(rng.random() * 2)) % DEGREES
+    """An orientation near this one."""
+    return (degrees + int(rng.random() * (2 * _TURNED_DEGREES + 1)) - _TURNED_DEGREES) % DEGREES
 
 
 def _parallel(first: Contour, second: Contour) -> bool:
-    apart = (first.stamps[-1][2] - second.stamps[-1][2]) % 180
-    return min(apart, 180 - apart) <= _PARALLEL_DEGREES
+    """Whether they end in the same direction: from which side a contour comes shows at its disc."""
+    apart = (first.stamps[-1][2] - second.stamps[-1][2]) % DEGREES
+    return min(apart, DEGREES - apart) <= _PARALLEL_DEGREES
 
 
 def _grown_alone(config, plane, empty, start, degrees, rng) -> Contour | None:

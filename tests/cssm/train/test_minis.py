@@ -50,14 +50,14 @@ def test_more_frames_than_fit_are_refused():
 
 
 def test_both_ends_are_as_far_and_turned_alike():
-    """Else the orientation at the discs tells a short contour's label."""
+    """Else the directions at the discs tell a short contour's label."""
     for index in range(40):
         made = scene(PATHFINDER_MINI, 3, index)
         start, *ends = made.contours[0][0], made.contours[0][-1], made.contours[1][-1]
         near, far = sorted(np.linalg.norm(end - start) for end in ends)
         assert far - near <= PATHFINDER_MINI.distance_tolerance
-        apart = (made.stamps[0][-1][2] - made.stamps[1][-1][2]) % 180
-        assert min(apart, 180 - apart) <= 6
+        apart = (made.stamps[0][-1][2] - made.stamps[1][-1][2]) % 360
+        assert min(apart, 360 - apart) <= 6
     with pytest.raises(ValueError, match="match_orientation: got True, expected match_distance with it"):
         dataclasses.replace(PATHFINDER_MINI, match_distance=False)
 
