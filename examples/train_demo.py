@@ -40,7 +40,7 @@ TASKS = {
     "pathtracker": Task(
         "PathTracker-mini, 2 distractors",
         "--dataset pathtracker_mini --stem_mode pathtracker --curriculum 0:0,1200:1,1500:2",
-        4000,
+        6000,
         0.85,
     ),
     "pathfinder": Task("Pathfinder-mini", "--dataset pathfinder_mini --stem_mode default --stem_layers 1", 3000, 0.80),
