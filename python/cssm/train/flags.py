@@ -147,6 +147,7 @@ OURS: Rows = (
         "",
         "frames of generated clips, from step to step in turn, as 6,8,10,12; evaluated at seq_len",
     ),
+    ("variable_from", 0, "step from which they vary; seq_len before"),
 )
 # Of every trainer.
 SHARED: Rows = (
