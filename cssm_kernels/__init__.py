@@ -12,6 +12,7 @@ from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.gated_scan import gated_scan
 from cssm_kernels.goom import Goom
 from cssm_kernels.goom_scan import goom_matrix_scan, goom_scan
+from cssm_kernels.layer_norm import layer_norm
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
 from cssm_kernels.matrix_scan import matrix_scan
 from cssm_kernels.spectral_scan import spectral_scan
@@ -32,6 +33,7 @@ __all__ = [
     "goom_matrix_scan",
     "goom_scan",
     "irfft2_cl",
+    "layer_norm",
     "linear_scan",
     "matrix_scan",
     "restart_with_tuned_allocator",

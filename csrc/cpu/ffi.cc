@@ -17,16 +17,28 @@ Buffer to_buffer(const ffi::AnyBuffer& buffer) {
 NativeKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512) {
-    return {isa, avx512::linear_scan_kernels(), avx512::spectral_kernels(), avx512::lane_kernels(),
-            avx512::depthwise_kernels()};
+    return {isa,
+            avx512::linear_scan_kernels(),
+            avx512::spectral_kernels(),
+            avx512::lane_kernels(),
+            avx512::depthwise_kernels(),
+            avx512::norm_kernels()};
   }
   if (isa == Isa::kAvx2) {
-    return {isa, avx2::linear_scan_kernels(), avx2::spectral_kernels(), avx2::lane_kernels(),
-            avx2::depthwise_kernels()};
+    return {isa,
+            avx2::linear_scan_kernels(),
+            avx2::spectral_kernels(),
+            avx2::lane_kernels(),
+            avx2::depthwise_kernels(),
+            avx2::norm_kernels()};
   }
 #endif
-  return {isa, baseline::linear_scan_kernels(), baseline::spectral_kernels(), baseline::lane_kernels(),
-          baseline::depthwise_kernels()};
+  return {isa,
+          baseline::linear_scan_kernels(),
+          baseline::spectral_kernels(),
+          baseline::lane_kernels(),
+          baseline::depthwise_kernels(),
+          baseline::norm_kernels()};
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/threads.h"
 #include "cpu/depthwise_conv_block.h"
 #include "cpu/lane_kernels.h"
+#include "cpu/layer_norm_block.h"
 #include "cpu/linear_scan_block.h"
 #include "cpu/spectral_block.h"
 #include "xla/ffi/api/ffi.h"
@@ -27,6 +28,7 @@ struct NativeKernels {
   const SpectralKernels& spectral;
   const LaneKernels& lanes;
   const DepthwiseKernels& depthwise;
+  const NormKernels& norm;
 };
 // Chosen once, when the library is loaded.
 const NativeKernels& native_kernels();

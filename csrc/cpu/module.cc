@@ -19,6 +19,8 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(depthwise_convolve_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(depthwise_correlate_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(layer_norm_forward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(layer_norm_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(rfft2_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(irfft2_cpu);
 
@@ -53,6 +55,8 @@ PYBIND11_MODULE(_cpu, m) {
     handlers["cssm_lane_scan_backward"] = capsule(lane_scan_backward_cpu);
     handlers["cssm_depthwise_convolve"] = capsule(depthwise_convolve_cpu);
     handlers["cssm_depthwise_correlate"] = capsule(depthwise_correlate_cpu);
+    handlers["cssm_layer_norm_forward"] = capsule(layer_norm_forward_cpu);
+    handlers["cssm_layer_norm_backward"] = capsule(layer_norm_backward_cpu);
     handlers["cssm_rfft2"] = capsule(rfft2_cpu);
     handlers["cssm_irfft2"] = capsule(irfft2_cpu);
     return handlers;

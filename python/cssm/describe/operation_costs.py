@@ -83,6 +83,17 @@ def _convolve(operands: Sequence[Any], results: Sequence[Any], params: Mapping[s
     return y.size * (2 * math.prod(kernel.shape[-4:-1]) + (bias is not None))
 
 
+# Operations on each number, of the activations as `cssm_kernels.layer_norm.reference` writes them.
+_ACTIVATIONS = {None: 0, "gelu": 9, "softplus": 8, "relu": 1}
+
+
+def _layer_norm(operands: Sequence[Any], results: Sequence[Any], params: Mapping[str, Any]) -> float:
+    """Of each number the two sums, a square, the difference and the product; of each row what makes the factor of it"""
+    (_, scale, bias), (y,) = operands, results
+    of_number = _ACTIVATIONS[params["activation"]] + 5 + (scale is not None) + (bias is not None)
+    return y.size * of_number + y.size // y.shape[-1] * 5
+
+
 COSTS: Mapping[str, Cost] = {
     "linear_scan": _linear_scan,
     "gated_scan": _gated_scan,
@@ -93,4 +104,5 @@ COSTS: Mapping[str, Cost] = {
     "rfft2_cl": _rfft2,
     "irfft2_cl": _irfft2,
     "depthwise_convolve": _convolve,
+    "layer_norm": _layer_norm,
 }

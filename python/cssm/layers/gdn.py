@@ -17,7 +17,7 @@ from cssm.nn.cross_frequency import CrossFrequencyConv
 from cssm.nn.delta import spectral_delta_rule
 from cssm.nn.depthwise import DepthwiseConv
 from cssm.nn.gates import bounded_decay, spatial_mean
-from cssm.nn.norms import rms_normalise
+from cssm.nn.norms import LayerNorm, rms_normalise
 from cssm.nn.pointwise import PointwiseConv
 from cssm.nn.position import apply_rotary, sinusoidal_table
 from cssm.nn.products import Dense
@@ -264,7 +264,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         if self.output_norm == "rms":
             return rms_normalise(y, self.parameter("rms_scale", nn.initializers.ones, (self.channels,)))
         if self.output_norm == "layer":
-            return nn.LayerNorm(**self._dtypes(), name="output_layernorm")(y)
+            return LayerNorm(implementation=self.implementation, **self._dtypes(), name="output_layernorm")(y)
         return y
 
     def _let_out(self, y: Array, gate: Array) -> Array:

@@ -215,8 +215,9 @@ class SimpleCSSM(nn.Module):
     def _dtypes(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-    def _norm(self, x: Array, norm_type: str, training: bool, name: str) -> Array:
-        return normalise(x, norm_type, training=training, name=name, **self._dtypes)
+    def _norm(self, x: Array, norm_type: str, training: bool, name: str, act_type: str | None = None) -> Array:
+        how: dict[str, Any] = {"act_type": act_type, "implementation": self.implementation, **self._dtypes}
+        return normalise(x, norm_type, training=training, name=name, **how)
 
     def _stem(self, x: Array, training: bool) -> Array:
         frames = stem(
@@ -226,7 +227,8 @@ class SimpleCSSM(nn.Module):
             layers=self.stem_layers,
             norm_order=self.stem_norm_order,
             norm_type=self.stem_norm or self.norm_type,
-            act=activation(self.act_type),
+            act_type=self.act_type,
+            implementation=self.implementation,
             training=training,
             **self._dtypes,
         )
@@ -289,11 +291,10 @@ class SimpleCSSM(nn.Module):
         return nn.remat(run)(mixer, x, injected) if self.remat else run(mixer, x, injected)
 
     def _readout(self, x: Array, training: bool, return_spatial: bool) -> Array:
-        act = activation(self.act_type)
         if self.readout_norm == "pre":
-            x = act(self._norm(x, self.norm_type, training, "norm_pre"))
+            x = activation(self.act_type)(self._norm(x, self.norm_type, training, "norm_pre"))
         else:
-            x = self._norm(act(x), self.norm_type, training, "norm_pre")
+            x = self._norm(x, self.norm_type, training, "norm_pre", self.act_type)
         if not return_spatial:
             x = pool(x, self.pool_type, range(1, x.ndim - 1))
             x = self._norm(x, self.norm_type, training, "norm_post")

@@ -9,7 +9,6 @@ Source: CSSM model specification 4.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.nn.activations import activation
 from cssm.nn.norms import normalise
 from cssm.nn.pointwise import PointwiseConv
 
@@ -32,7 +32,8 @@ def stem(
     layers: int,
     norm_order: str,
     norm_type: str,
-    act: Callable[[Array], Array],
+    act_type: str,
+    implementation: str | None = None,
     training: bool,
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike = jnp.float32,
@@ -59,12 +60,13 @@ def stem(
             else nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
         )
 
-        def norm(x: Array) -> Array:
-            return normalise(x, norm_type, training=training, name=f"norm{index}", **dtypes)
+        def norm(x: Array, of: str | None) -> Array:
+            how: dict[str, Any] = {"act_type": of, "implementation": implementation, **dtypes}
+            return normalise(x, norm_type, training=training, name=f"norm{index}", **how)
 
         if norm_order == "post":
-            return norm(act(conv(x)))
-        return conv(act(norm(x)))
+            return norm(conv(x), act_type)
+        return conv(activation(act_type)(norm(x, None)))
 
     if mode == "pathtracker":
         return conv_layer(frames, 1, 1)

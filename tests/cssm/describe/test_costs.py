@@ -50,6 +50,11 @@ OPERATIONS = {
     "spectral_scan": (cssm_kernels.spectral_scan, [REAL(4, 4, 8, 5), spec(4, 5, 5)], {}, "unfused", 0),
     "rfft2_cl": (cssm_kernels.rfft2_cl, [REAL(4, 4, 8, 5)], {}, "xla", 0),
     "depthwise_conv": (cssm_kernels.depthwise_conv, [REAL(4, 5, 6, 3), REAL(2, 3, 3, 3), REAL(3)], {}, "xla", 0),
+    "layer_norm": (cssm_kernels.layer_norm, [REAL(4, 5), REAL(5)], {}, "xla", 0),
+    **{
+        f"layer_norm of {act}": (cssm_kernels.layer_norm, [REAL(4, 5), REAL(5), REAL(5)], {"activation": act}, "xla", 0)
+        for act in ("gelu", "softplus", "relu")
+    },
 }
 
 

@@ -1,0 +1,72 @@
+#include "cpu/layer_norm.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "common/task_grid.h"
+#include "common/workspace.h"
+
+namespace cssm {
+namespace {
+
+constexpr int64_t kMinTaskBytes = 64 << 10, kPartBytes = 128 << 10, kMostParts = 64;
+
+int64_t row_bytes(const NormProblem& p) { return p.channels * int64_t(element_bytes(p.dtype)); }
+
+void* scratch(const NormProblem& p) {
+  return workspace(Purpose::kBlock).get<char>(int64_t(norm_scratch_bytes(p.dtype, p.channels)));
+}
+
+// The sums of all parts, in their order.
+template <class C>
+void write_sums(const double* sums, int64_t parts, int64_t stride, int64_t size, char* to) {
+  for (int64_t i = 0; i < size; ++i) {
+    double sum = 0;
+    for (int64_t part = 0; part < parts; ++part) sum += sums[part * stride + i];
+    reinterpret_cast<C*>(to)[i] = C(sum);
+  }
+}
+
+}  // namespace
+
+size_t norm_scratch_bytes(DType dtype, int64_t channels) {
+  constexpr size_t kWidestVector = 64, kRows = 3 * 4 + 2;
+  const size_t row = size_t(channels) * element_bytes(state_dtype(dtype));
+  return kRows * ((row + kWidestVector - 1) / kWidestVector * kWidestVector);
+}
+
+void layer_norm_forward(const NormProblem& p, const char* x, const char* scale, const char* bias, char* y,
+                        const NormKernels& kernels, ThreadPool& pool) {
+  const auto kernel = kernels.forward[int(p.dtype)][int(p.activation)];
+  const int64_t affordable = std::max<int64_t>(p.rows * row_bytes(p) / kMinTaskBytes, 1);
+  const int64_t tasks = std::min({affordable, 4 * pool.num_threads(), p.rows});
+  parallel_for(pool, tasks, [&](int64_t task) {
+    const Range rows = part(p.rows, tasks, task);
+    const int64_t at = rows.begin * row_bytes(p);
+    kernel({{rows.end - rows.begin, p.channels, p.eps, x + at, scale, scratch(p)}, bias, y + at});
+  });
+}
+
+void layer_norm_backward(const NormProblem& p, const char* x, const char* scale, const char* ct, char* dx, char* dscale,
+                         char* dbias, const NormKernels& kernels, ThreadPool& pool) {
+  const auto kernel = kernels.backward[int(p.dtype)][int(p.activation)];
+  // Cut by shapes alone: the order of sums is the same on any number of threads.
+  const int64_t parts = std::clamp<int64_t>(p.rows * row_bytes(p) / kPartBytes, 1, kMostParts);
+  const int64_t set = 2 * p.channels;
+  const std::unique_ptr<double[]> sums(new double[size_t(parts * set)]());
+  parallel_for(pool, parts, [&](int64_t task) {
+    const Range rows = part(p.rows, parts, task);
+    const int64_t at = rows.begin * row_bytes(p);
+    double* const own = sums.get() + task * set;
+    kernel({{rows.end - rows.begin, p.channels, p.eps, x + at, scale, scratch(p)},
+            ct + at,
+            dx ? dx + at : nullptr,
+            own,
+            own + p.channels});
+  });
+  const auto write = state_dtype(p.dtype) == DType::kF64 ? write_sums<double> : write_sums<float>;
+  if (dscale) write(sums.get(), parts, set, p.channels, dscale);
+  if (dbias) write(sums.get() + p.channels, parts, set, p.channels, dbias);
+}
+
+}  // namespace cssm
