@@ -28,8 +28,8 @@ def layer_norm(
 
     On CPU one pass of a native kernel over x, and one over x and the cotangent for all gradients, which computes the
     statistics again instead of keeping them. Elsewhere it is XLA's. The native kernel takes var as E[(z - mean z)^2], XLA's
-    form as E[z^2] - (mean z)^2. Differentiable to any order, in both modes; gradients of scale and bias are summed in float64
-    by the native kernel.
+    form as E[z^2] - (mean z)^2. Differentiable to any order, in both modes; the native kernel sums gradients of scale and
+    bias in float64.
 
     Args:
       x: (..., C), float32, float64, bfloat16 or float16 (the latter two computed in float32).
