@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "common/task_grid.h"
+#include "cpu/part_sums.h"
 
 namespace cssm {
 namespace {
@@ -194,16 +195,6 @@ class Correlation {
   std::vector<RowPairs> pairs_;
 };
 
-// The sums of all parts, in their order.
-template <class C>
-void write_sums(const double* sums, int64_t parts, int64_t stride, int64_t size, char* to) {
-  for (int64_t i = 0; i < size; ++i) {
-    double sum = 0;
-    for (int64_t part = 0; part < parts; ++part) sum += sums[part * stride + i];
-    reinterpret_cast<C*>(to)[i] = C(sum);
-  }
-}
-
 }  // namespace
 
 void depthwise_convolve(const DepthwiseProblem& problem, const char* x, const char* kernel, const char* bias, char* y,
@@ -280,9 +271,8 @@ void depthwise_correlate(const DepthwiseProblem& problem, const char* x, const c
   });
   parallel_for(pool, results, [&](int64_t r) {
     const double* const own = sums.get() + r * parts * set;
-    const auto write = state_dtype(p.dtype) == DType::kF64 ? write_sums<double> : write_sums<float>;
-    write(own, parts, set, size, dkernel + r * rows.kernel_bytes());
-    if (dbias) write(own + size, parts, set, p.channels, dbias + r * rows.tap_bytes());
+    write_part_sums(own, parts, set, size, state_dtype(p.dtype), dkernel + r * rows.kernel_bytes());
+    if (dbias) write_part_sums(own + size, parts, set, p.channels, state_dtype(p.dtype), dbias + r * rows.tap_bytes());
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/task_grid.h"
 #include "common/workspace.h"
+#include "cpu/part_sums.h"
 
 namespace cssm {
 namespace {
@@ -15,16 +16,6 @@ int64_t row_bytes(const NormProblem& p) { return p.channels * int64_t(element_by
 
 void* scratch(const NormProblem& p) {
   return workspace(Purpose::kBlock).get<char>(int64_t(norm_scratch_bytes(p.dtype, p.channels)));
-}
-
-// The sums of all parts, in their order.
-template <class C>
-void write_sums(const double* sums, int64_t parts, int64_t stride, int64_t size, char* to) {
-  for (int64_t i = 0; i < size; ++i) {
-    double sum = 0;
-    for (int64_t part = 0; part < parts; ++part) sum += sums[part * stride + i];
-    reinterpret_cast<C*>(to)[i] = C(sum);
-  }
 }
 
 }  // namespace
@@ -64,9 +55,9 @@ void layer_norm_backward(const NormProblem& p, const char* x, const char* scale,
             own,
             own + p.channels});
   });
-  const auto write = state_dtype(p.dtype) == DType::kF64 ? write_sums<double> : write_sums<float>;
-  if (dscale) write(sums.get(), parts, set, p.channels, dscale);
-  if (dbias) write(sums.get() + p.channels, parts, set, p.channels, dbias);
+  const DType wide = state_dtype(p.dtype);
+  if (dscale) write_part_sums(sums.get(), parts, set, p.channels, wide, dscale);
+  if (dbias) write_part_sums(sums.get() + p.channels, parts, set, p.channels, wide, dbias);
 }
 
 }  // namespace cssm

@@ -17,21 +17,9 @@
 namespace cssm::testing {
 namespace {
 
-struct Table {
-  const char* name;
-  const DepthwiseKernels& kernels;
-};
+using Table = TableOf<DepthwiseKernels>;
 
-// One an instruction set, best first.
-std::vector<Table> tables() {
-  std::vector<Table> tables;
-#if defined(__x86_64__)
-  if (machine_has(Isa::kAvx512)) tables.push_back({"avx512", avx512::depthwise_kernels()});
-  if (machine_has(Isa::kAvx2)) tables.push_back({"avx2", avx2::depthwise_kernels()});
-#endif
-  tables.push_back({"baseline", baseline::depthwise_kernels()});
-  return tables;
-}
+std::vector<Table> tables() { return CSSM_MACHINE_TABLES(depthwise_kernels); }
 
 Dims joined(Dims batch, const Frame& frame, int64_t channels) {
   batch.insert(batch.end(), frame.begin(), frame.end());
@@ -97,15 +85,6 @@ struct Case {
   }
 };
 
-double epsilon(DType dtype) {
-  switch (dtype) {
-    case DType::kF64: return 0x1p-53;
-    case DType::kBF16: return 0x1p-9;
-    case DType::kF16: return 0x1p-12;
-    default: return 0x1p-24;
-  }
-}
-
 // Rounding of sums of `terms` numbers computed with in `wide`, and of the result.
 void expect_near(const char* what, const Array& actual, const std::vector<double>& expected,
                  const std::vector<double>& size, double terms, const std::string& where) {
@@ -137,7 +116,7 @@ Outputs run(const Case& c, const DepthwiseKernels& kernels, ThreadPool& pool) {
 
 void check(const Case& c, const Table& table, ThreadPool& pool) {
   const DepthwiseProblem& p = c.p;
-  const std::string where = std::string(table.name) + " " + describe(p);
+  const std::string where = table.name + " " + describe(p);
   const Outputs out = run(c, table.kernels, pool);
   const double taps = double(p.window[0] * p.window[1] * p.window[2]);
   expect_near("y", out.y, c.y, c.y_size, taps + 1, where);

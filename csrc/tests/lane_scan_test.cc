@@ -13,20 +13,9 @@
 namespace cssm::testing {
 namespace {
 
-struct Table {
-  std::string name;
-  const LaneKernels& kernels;
-};
+using Table = TableOf<LaneKernels>;
 
-std::vector<Table> tables() {
-  std::vector<Table> out;
-#if defined(__x86_64__)
-  if (machine_has(Isa::kAvx512)) out.push_back({"avx512", avx512::lane_kernels()});
-  if (machine_has(Isa::kAvx2)) out.push_back({"avx2", avx2::lane_kernels()});
-#endif
-  out.push_back({"baseline", baseline::lane_kernels()});
-  return out;
-}
+std::vector<Table> tables() { return CSSM_MACHINE_TABLES(lane_kernels); }
 
 // An operand as it is stored, in memory of its exact size.
 struct Stored {

@@ -15,21 +15,9 @@
 namespace cssm::testing {
 namespace {
 
-struct Table {
-  const char* name;
-  const NormKernels& kernels;
-};
+using Table = TableOf<NormKernels>;
 
-// One an instruction set, best first.
-std::vector<Table> tables() {
-  std::vector<Table> tables;
-#if defined(__x86_64__)
-  if (machine_has(Isa::kAvx512)) tables.push_back({"avx512", avx512::norm_kernels()});
-  if (machine_has(Isa::kAvx2)) tables.push_back({"avx2", avx2::norm_kernels()});
-#endif
-  tables.push_back({"baseline", baseline::norm_kernels()});
-  return tables;
-}
+std::vector<Table> tables() { return CSSM_MACHINE_TABLES(norm_kernels); }
 
 struct Act {
   double value, slope;
@@ -90,15 +78,6 @@ struct Case {
   }
 };
 
-double epsilon(DType dtype) {
-  switch (dtype) {
-    case DType::kF64: return 0x1p-53;
-    case DType::kBF16: return 0x1p-9;
-    case DType::kF16: return 0x1p-12;
-    default: return 0x1p-24;
-  }
-}
-
 // eps is large enough that a few dozen roundings of the largest value are enough.
 void expect_near(const char* what, const Array& actual, const std::vector<double>& expected, const std::string& where) {
   const double wide = epsilon(state_dtype(actual.dtype())), stored = epsilon(actual.dtype());
@@ -128,7 +107,7 @@ Outputs run(const Case& c, const NormKernels& kernels, ThreadPool& pool) {
 }
 
 void check(const Case& c, const Table& table, ThreadPool& pool) {
-  const std::string where = std::string(table.name) + " " + dtype_name(c.p.dtype) + " activation " +
+  const std::string where = table.name + " " + dtype_name(c.p.dtype) + " activation " +
                             std::to_string(int(c.p.activation)) + " x" + to_string(c.x.dims());
   const Outputs out = run(c, table.kernels, pool);
   expect_near("y", out.y, c.y, where);

@@ -25,6 +25,17 @@ bool advance(Dims& index, const Dims& shape);
 // Row-major position of an index in an operand with these dims, each full or 1.
 int64_t position(const Dims& dims, const Dims& index);
 
+// Half the distance from 1 to the next number.
+inline double epsilon(DType dtype) {
+  switch (dtype) {
+    case DType::kF64:
+    case DType::kC128: return 0x1p-53;
+    case DType::kBF16: return 0x1p-9;
+    case DType::kF16: return 0x1p-12;
+    default: return 0x1p-24;
+  }
+}
+
 // A row-major array. `shift` elements lie between a 64-byte boundary and the first.
 class Array {
  public:

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 
 from cssm.train import datasets, models, optimiser
-from cssm.train.recipe import Recipe
+from cssm.train.recipe import Recipe, length_of
 from cssm.train.step import Objective
 
 
@@ -18,10 +18,8 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
     """
     task = datasets.task(args)
     info = task.training.info
-    steps_per_epoch = args.steps_per_epoch or max(1, info.samples // args.batch_size)
-    total_steps = args.steps * args.grad_accum or steps_per_epoch * args.epochs
-    updates = max(1, total_steps // args.grad_accum)
-    schedule = optimiser.learning_rate(args.lr, updates, args.warmup_steps if args.warmup_steps >= 0 else None)
+    length = length_of(args, info.samples, args.batch_size)
+    schedule = optimiser.learning_rate(args.lr, length.updates, args.warmup_steps if args.warmup_steps >= 0 else None)
     return Recipe(
         task=task,
         batch_size=args.batch_size,
@@ -42,8 +40,8 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
             decay_all=args.decay_all,
             accumulate=args.grad_accum,
         ),
-        steps_per_epoch=steps_per_epoch,
-        total_steps=total_steps,
+        steps_per_epoch=length.steps_per_epoch,
+        total_steps=length.total_steps,
         start=partial(models.started, kernel_std=args.kernel_std, biases=args.biases),
         evaluated={"val/": bool(args.ema_decay)},
     )

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import optax
 
 from cssm.train.datasets import Task
 from cssm.train.step import Objective
+
+
+class Length(NamedTuple):
+    """Of a run, in steps, and in updates of the parameters, of which `--grad_accum` steps make one."""
+
+    steps_per_epoch: int
+    total_steps: int
+    updates: int
+
+
+def length_of(args: argparse.Namespace, samples: int, batch_size: int) -> Length:
+    """As the flags say, or by epochs of these samples."""
+    steps_per_epoch = args.steps_per_epoch or max(1, samples // batch_size)
+    total_steps = args.steps * args.grad_accum or steps_per_epoch * args.epochs
+    return Length(steps_per_epoch, total_steps, max(1, total_steps // args.grad_accum))
 
 
 @dataclass(frozen=True)

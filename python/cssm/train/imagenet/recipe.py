@@ -12,7 +12,7 @@ from cssm.train.augment.pipeline import Augmentation
 from cssm.train.imagenet.model import model_of
 from cssm.train.imagenet.objective import ImageObjective
 from cssm.train.imagenet.self_supervised import SelfSupervised
-from cssm.train.recipe import Recipe
+from cssm.train.recipe import Recipe, length_of
 
 EPS = 1e-6
 REPEATS = 3  # of an image, with --repeated_aug
@@ -36,15 +36,12 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
         num_workers=args.num_workers,
         prefetch=args.prefetch_depth,
     )
-    info = task.training.info
-    steps_per_epoch = args.steps_per_epoch or max(1, info.samples // batch_size)
-    total_steps = args.steps * args.grad_accum or steps_per_epoch * args.epochs
-    updates = max(1, total_steps // args.grad_accum)
+    length = length_of(args, task.training.info.samples, batch_size)
     scale = batch_size / SCALED_TO if args.shvit_recipe else 1.0
-    warmup = round(args.warmup_epochs * steps_per_epoch / args.grad_accum)
+    warmup = round(args.warmup_epochs * length.steps_per_epoch / args.grad_accum)
     # optax counts the warm-up in; the published trainer took it off as well (discrepancy D15).
-    length = max(1, updates - warmup) if args.legacy_schedule else updates
-    schedule = optimiser.learning_rate(args.lr * scale, length, warmup, args.min_lr * scale)
+    decays = max(1, length.updates - warmup) if args.legacy_schedule else length.updates
+    schedule = optimiser.learning_rate(args.lr * scale, decays, warmup, args.min_lr * scale)
     return Recipe(
         task=task,
         batch_size=batch_size,
@@ -61,8 +58,8 @@ def make(args: argparse.Namespace, devices: int) -> Recipe:
             accumulate=args.grad_accum,
             apart=_heads(args) if args.ssl_temporal_loss else None,
         ),
-        steps_per_epoch=steps_per_epoch,
-        total_steps=total_steps,
+        steps_per_epoch=length.steps_per_epoch,
+        total_steps=length.total_steps,
         start=lambda params: params,
         evaluated={"val/": False, "val/ema_": True} if args.ema_decay else {"val/": False},
     )
