@@ -9,7 +9,7 @@ namespace cssm {
 namespace {
 
 bool machine_has(Isa isa) {
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   __builtin_cpu_init();
   switch (isa) {
     case Isa::kBaseline: return true;

@@ -55,7 +55,7 @@ struct DepthwiseKernels {
 namespace baseline {
 const DepthwiseKernels& depthwise_kernels();
 }
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 namespace avx2 {
 const DepthwiseKernels& depthwise_kernels();
 }

@@ -15,7 +15,7 @@ Buffer to_buffer(const ffi::AnyBuffer& buffer) {
 }
 
 NativeKernels kernels_of(Isa isa) {
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (isa == Isa::kAvx512) {
     return {isa,
             avx512::linear_scan_kernels(),

@@ -83,7 +83,7 @@ struct LaneKernels {
 namespace baseline {
 const LaneKernels& lane_kernels();
 }
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 namespace avx2 {
 const LaneKernels& lane_kernels();
 }

@@ -48,7 +48,7 @@ struct NormKernels {
 namespace baseline {
 const NormKernels& norm_kernels();
 }
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 namespace avx2 {
 const NormKernels& norm_kernels();
 }

@@ -60,7 +60,7 @@ struct LinearScanKernels {
 namespace baseline {
 const LinearScanKernels& linear_scan_kernels();
 }
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 namespace avx2 {
 const LinearScanKernels& linear_scan_kernels();
 }

@@ -44,7 +44,7 @@ template <template <Table, int> class Wrapper>
 std::vector<KernelTable> wrapped_tables() {
   constexpr auto kAll = std::make_integer_sequence<int, kNumDTypes>{};
   std::vector<KernelTable> tables;
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (machine_has(Isa::kAvx512)) tables.push_back({"avx512", wrapped<Wrapper, avx512::linear_scan_kernels>(kAll)});
   if (machine_has(Isa::kAvx2)) tables.push_back({"avx2", wrapped<Wrapper, avx2::linear_scan_kernels>(kAll)});
 #endif
@@ -68,7 +68,7 @@ bool machine_has(Isa isa) {
 
 std::vector<KernelTable> machine_tables() {
   std::vector<KernelTable> tables;
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (machine_has(Isa::kAvx512)) tables.push_back({"avx512", avx512::linear_scan_kernels()});
   if (machine_has(Isa::kAvx2)) tables.push_back({"avx2", avx2::linear_scan_kernels()});
 #endif

@@ -24,7 +24,7 @@ struct TableOf {
 };
 
 // Of any kind of kernels, one an instruction set that this machine has, best first.
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 #define CSSM_MACHINE_TABLES(kernels) tables_of(avx512::kernels, avx2::kernels, baseline::kernels)
 template <class Kernels>
 std::vector<TableOf<Kernels>> tables_of(const Kernels& (*avx512)(), const Kernels& (*avx2)(),

@@ -27,7 +27,7 @@ SpectralKernels streaming() {
 
 std::vector<SpectralTable> spectral_tables() {
   std::vector<SpectralTable> tables;
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (machine_has(Isa::kAvx512)) tables.push_back({"avx512", avx512::spectral_kernels()});
   if (machine_has(Isa::kAvx2)) tables.push_back({"avx2", avx2::spectral_kernels()});
 #endif
@@ -36,7 +36,7 @@ std::vector<SpectralTable> spectral_tables() {
 }
 
 SpectralTable streaming_spectral_table() {
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (machine_has(Isa::kAvx512)) return {"avx512, streaming", streaming<avx512::spectral_kernels>()};
   if (machine_has(Isa::kAvx2)) return {"avx2, streaming", streaming<avx2::spectral_kernels>()};
 #endif

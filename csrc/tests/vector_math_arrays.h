@@ -25,7 +25,7 @@ namespace cssm {
 namespace baseline {
 testing::MathTables math_tables();
 }
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
 namespace avx2 {
 testing::MathTables math_tables();
 }

@@ -22,7 +22,7 @@ struct NamedTables {
 
 std::vector<NamedTables> machine_math() {
   std::vector<NamedTables> all;
-#if defined(__x86_64__)
+#if defined(CSSM_X86_ISAS)
   if (machine_has(Isa::kAvx512)) all.push_back({"avx512", avx512::math_tables()});
   if (machine_has(Isa::kAvx2)) all.push_back({"avx2", avx2::math_tables()});
 #endif
