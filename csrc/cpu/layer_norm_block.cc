@@ -10,7 +10,7 @@ namespace cssm {
 namespace CSSM_ISA {
 namespace {
 
-constexpr int kRowsAtOnce = 4;
+constexpr int kRowsAtOnce = kNormRowsAtOnce;
 // Rows whose sums run in the type computed in before they are added to those in double.
 constexpr int64_t kSummedRows = 128;
 
@@ -270,6 +270,7 @@ struct Norm {
         const int64_t at = row * b.channels;
         backward_rows<1>(b, x + at, ct + at, dx ? dx + at : nullptr);
       }
+      if (!b.scale_sums) continue;
       for (int64_t c = 0; c < b.channels; ++c) {
         b.scale_sums[c] += sums[c];
         b.bias_sums[c] += sums[width + c];

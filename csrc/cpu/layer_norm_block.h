@@ -21,7 +21,7 @@ struct NormRows {
   double eps;
   const char* x;
   const char* scale;  // null: ones
-  void* scratch;      // norm_scratch_bytes, aligned to 64
+  void* scratch;      // norm_scratch_bytes of the direction, aligned to 64
 };
 
 struct NormForward : NormRows {
@@ -32,13 +32,16 @@ struct NormForward : NormRows {
 struct NormBackward : NormRows {
   const char* ct;
   char* dx;  // null: not wanted
-  // (channels), added to: the sums over rows of ct (z - mean z) rsqrt(...), and of ct.
+  // (channels), added to: the sums over rows of ct (z - mean z) rsqrt(...), and of ct. Null, both: not wanted.
   double* scale_sums;
   double* bias_sums;
 };
 
-// Of either direction, whatever the instruction set.
-size_t norm_scratch_bytes(DType dtype, int64_t channels);
+// Worked on together. A row's bits must not depend on how rows are cut into tasks: cut at multiples of it.
+inline constexpr int64_t kNormRowsAtOnce = 4;
+// Rows of scratch, whatever the instruction set.
+inline constexpr int64_t kNormForwardScratch = kNormRowsAtOnce, kNormBackwardScratch = 3 * kNormRowsAtOnce + 2;
+size_t norm_scratch_bytes(DType dtype, int64_t channels, int64_t scratch_rows);
 
 struct NormKernels {
   void (*forward[kNumDTypes][kNumActivations])(const NormForward&);  // null where complex

@@ -1,4 +1,7 @@
-"""The three primitives of layer_norm, over aligned operands: x (..., C), scale and bias (..., 1, C). `axis` is that of C."""
+"""The three primitives of layer_norm, over aligned operands: x (..., C), scale and bias (..., 1, C).
+
+Channels are components, which stay last under vmap and whole on every device; `axis` is theirs.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ normalise, tangent, vjp = three_primitives(
     results=_results,
     definition=_definition,
     linear=(1, 2),
+    components=1,
     native_scan={("cpu", "cpu"): cpu.forward},
     native_vjp={("cpu", "cpu"): cpu.backward},
 )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cssm.nn.activations import activation
-from cssm.nn.norms import NORM_TYPES, normalise
+from cssm.nn.norms import NORM_TYPES, LayerNorm, normalise
 
 from tests.cssm.checks import apply, assert_close, initialise, random_variables, shapes
 
@@ -25,10 +25,11 @@ AXES = {
 class Normalised(nn.Module):
     norm_type: str
     training: bool = True
+    act_type: str | None = None
 
     @nn.compact
     def __call__(self, x):
-        return normalise(x, self.norm_type, training=self.training, name="norm")
+        return normalise(x, self.norm_type, training=self.training, name="norm", act_type=self.act_type)
 
 
 @pytest.mark.parametrize("rank", SHAPES)
@@ -45,6 +46,31 @@ def test_norm(norm_type, rank, rng):
     norm = variables["params"]["norm"]
     expected = (wide - mean) / np.sqrt(var + (1e-5 if norm_type == "batch" else 1e-6)) * norm["scale"] + norm["bias"]
     assert_close(y, expected, 2e-6)
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [None, "float32", "bfloat16"])
+@pytest.mark.parametrize("of", ["float32", "bfloat16", "float64"])
+def test_layer_norm_is_that_of_flax(of, dtype, param_dtype, rng):
+    """Dtypes, and values to the rounding of the result's."""
+    x = jnp.asarray(rng.normal(1, 2, (3, 4, 6)), of)
+    dtypes = {"dtype": dtype, "param_dtype": param_dtype}
+    variables = random_variables(nn.LayerNorm(**dtypes), x)
+    expected = nn.LayerNorm(**dtypes).apply(variables, x)
+    y = LayerNorm(**dtypes).apply(variables, x)
+    assert y.dtype == expected.dtype
+    rounding = 0.01 if y.dtype == jnp.bfloat16 else 3e-6
+    np.testing.assert_allclose(np.float64(y), np.float64(expected), rounding, rounding)
+
+
+@pytest.mark.parametrize("norm_type", ["layer", "batch", "instance"])
+@pytest.mark.parametrize("act_type", ["gelu", "softplus", "relu"])
+def test_norm_of_an_activation(norm_type, act_type, rng):
+    x = rng.normal(1, 2, SHAPES[4]).astype(np.float32)
+    variables = random_variables(Normalised(norm_type), x)
+    of_both, _ = apply(Normalised(norm_type, act_type=act_type), variables, x, mutable="batch_stats")
+    of_norm, _ = apply(Normalised(norm_type), variables, activation(act_type)(x), mutable="batch_stats")
+    assert_close(of_both, of_norm, 3e-6)
 
 
 def test_batch_norm_keeps_running_averages(rng):

@@ -42,7 +42,7 @@ def assert_all_close(actual, expected):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, 1e-10, 1e-11), actual, expected)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     lead=st.lists(st.integers(1, 7), max_size=3),
     channels=st.integers(2, 70),
@@ -141,6 +141,22 @@ def test_vmap_over_each_subset(batched, dtype, rng):
     tolerance = 1e-10 if dtype == "float64" else 0.05
     for actual, expected in zip([*each, *of_batch], [*loop, *of_loop]):
         np.testing.assert_allclose(np.asarray(actual, np.float64), expected, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("at", [-1, 1])
+def test_vmap_over_any_dimension(at, rng):
+    """The batch of x anywhere, that of a matrix before it behind the channels, and one in another."""
+    x = random_array(rng, (4, 6, 5), "float64")
+    _, scale, bias = operands(rng, (1, 6))
+    norm = lambda x: layer_norm(x, scale[: x.shape[-1]], bias[: x.shape[-1]], activation="gelu")
+    moved = np.moveaxis(x, at, 0)
+    assert_all_close(jax.vmap(norm, at)(x), np.stack([norm(one) for one in moved]))
+    twice = jax.vmap(jax.vmap(norm, -1), -1)(x)
+    assert_all_close(twice, np.stack([[norm(x[:, j, i]) for j in range(6)] for i in range(5)]))
+    w = random_array(rng, (5, 3, 7), "float64")
+    product = lambda w: jnp.sum(layer_norm(x @ w) ** 3)
+    each = jax.vmap(jax.value_and_grad(product), -1)(w)
+    assert_all_close(each, tuple(np.stack(v) for v in zip(*(jax.value_and_grad(product)(w[..., i]) for i in range(7)))))
 
 
 def test_definitions_are_what_the_kernels_compute(rng):

@@ -11,7 +11,6 @@ from jax import Array
 from cssm.layers.base import State, StochasticMixer
 from cssm.nn.attention import attend
 from cssm.nn.blocks import DropPath
-from cssm.nn.norms import LayerNorm
 
 
 class SpatialAttentionCSSM(StochasticMixer):
@@ -87,7 +86,7 @@ class SpatialAttentionCSSM(StochasticMixer):
     def _branch(self, z: Array, norm: str, f: Callable[[Array], Array], gamma: str, deterministic: bool) -> Array:
         """z + gamma f(LN z), left out for some of the first axis; z (N, tokens, C)."""
         with jax.named_scope(norm):
-            update = f(LayerNorm(dtype=self.dtype, param_dtype=self.param_dtype, name=norm)(z))
+            update = f(nn.LayerNorm(dtype=self.dtype, param_dtype=self.param_dtype, name=norm)(z))
             scale = self.parameter(gamma, nn.initializers.constant(self.layer_scale_init), (self.channels,))
             update = scale.astype(update.dtype) * update
             return z + DropPath(self.drop_path_rate)(update, deterministic=deterministic)

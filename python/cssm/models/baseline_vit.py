@@ -12,7 +12,6 @@ from jax.typing import DTypeLike
 from cssm.models.video import checked_video
 from cssm.nn.attention import SelfAttention
 from cssm.nn.blocks import MLP, DropPath, drop_rates
-from cssm.nn.norms import LayerNorm
 from cssm.nn.patches import Patches
 
 SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
@@ -36,9 +35,9 @@ class SpatialBlock(nn.Module):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         gamma = nn.initializers.constant(1e-6)
         drop = DropPath(self.drop_path_rate)
-        y = SelfAttention(self.num_heads, **dtypes, name="attn")(LayerNorm(**dtypes, name="norm1")(x))
+        y = SelfAttention(self.num_heads, **dtypes, name="attn")(nn.LayerNorm(**dtypes, name="norm1")(x))
         x = x + drop(self.param("gamma1", gamma, x.shape[-1:], self.param_dtype) * y, deterministic=deterministic)
-        y = MLP(self.mlp_ratio, **dtypes, name="mlp")(LayerNorm(**dtypes, name="norm2")(x))
+        y = MLP(self.mlp_ratio, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         return x + drop(self.param("gamma2", gamma, x.shape[-1:], self.param_dtype) * y, deterministic=deterministic)
 
 
@@ -54,7 +53,7 @@ class TemporalBlock(nn.Module):
     def __call__(self, x: Array, *, deterministic: bool) -> Array:
         """(N, T, C) -> (N, T, C)."""
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        y = SelfAttention(self.num_heads, **dtypes, name="attn")(LayerNorm(**dtypes, name="norm")(x))
+        y = SelfAttention(self.num_heads, **dtypes, name="attn")(nn.LayerNorm(**dtypes, name="norm")(x))
         gamma = self.param("gamma", nn.initializers.constant(1e-6), x.shape[-1:], self.param_dtype)
         return x + DropPath(self.drop_path_rate)(gamma * y, deterministic=deterministic)
 
@@ -124,5 +123,5 @@ class BaselineViT(nn.Module):
                     time, deterministic=not training
                 )
                 x = jnp.moveaxis(time.reshape(batch, height, width, length, channels), 3, 1)
-        x = LayerNorm(**dtypes, name="norm")(x).mean(axis=(1, 2, 3))
+        x = nn.LayerNorm(**dtypes, name="norm")(x).mean(axis=(1, 2, 3))
         return nn.Dense(self.num_classes, **dtypes, name="head")(x)

@@ -19,7 +19,6 @@ from cssm.layers.registry import mixer_class
 from cssm.nn.blocks import MLP, DepthwiseMap, DropPath, drop_rates
 from cssm.nn.conv_bn import ConvBN
 from cssm.nn.depthwise import DepthwiseConv
-from cssm.nn.norms import LayerNorm
 from cssm.nn.pooling import POOLS, pool
 from cssm.nn.products import Dense
 
@@ -98,10 +97,10 @@ class ConvBlock(nn.Module):
         """(N, H, W, C) -> (N, H, W, C)."""
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         drop = DropPath(self.drop_path_rate)
-        y = DepthwiseMap(7, **dtypes, name="dwconv")(LayerNorm(**dtypes, name="norm1")(x))
+        y = DepthwiseMap(7, **dtypes, name="dwconv")(nn.LayerNorm(**dtypes, name="norm1")(x))
         y = Dense(x.shape[-1], **dtypes, name="pwconv")(jax.nn.gelu(y))
         x = x + drop(y, deterministic=deterministic)
-        y = MLP(self.mlp_ratio, **dtypes, name="mlp")(LayerNorm(**dtypes, name="norm2")(x))
+        y = MLP(self.mlp_ratio, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         return x + drop(y, deterministic=deterministic)
 
 
@@ -148,7 +147,7 @@ class CSSMBlock(nn.Module):
                 y = self._weighted(frames, y, dtypes)[:, None] if is_image else y
             y = y[:, -1] if is_image else y
         x = x + drop(_ACTS[self.output_act](y), deterministic=deterministic)
-        y = LayerNorm(**dtypes, name="norm2")(x)
+        y = nn.LayerNorm(**dtypes, name="norm2")(x)
         y = MLP(self.mlp_ratio, self.use_dwconv, **dtypes, name="mlp")(y)
         return x + drop(y, deterministic=deterministic)
 
@@ -258,7 +257,7 @@ class CSSMSHViT(nn.Module):
                 else:
                     block = ConvBlock(self.mlp_ratio, next(rates), **dtypes, name=name)
                     x = _frames(block, x, deterministic=not training)
-        return self._head(LayerNorm(**dtypes, name="norm")(x), training, dtypes)
+        return self._head(nn.LayerNorm(**dtypes, name="norm")(x), training, dtypes)
 
     def _check(self, x: Array) -> None:
         if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -52,7 +52,7 @@ class SimpleCSSM(nn.Module):
       seq_len, max_seq_len: T for image input; rows of the learned temporal table.
       remat: compute what is inside each mixer again for the backward pass, instead of keeping it. XLA's compiler for CPU
         undoes that.
-      implementation: of the `cssm_kernels` operation of mixers that use one.
+      implementation: of the `cssm_kernels` operations of mixers that use one, and of the norms over C.
       mixer_options: fields of the mixer that have no counterpart here, such as `residual`.
       dtype, param_dtype: of the computation (None: promoted from x and the parameters) and the parameters.
       The remaining fields belong to particular mixers: see `cssm.layers.registry.WRAPPER_FIELDS`.

@@ -15,7 +15,6 @@ from jax.typing import DTypeLike
 from cssm.layers.base import Mixer, State
 from cssm.layers.registry import mixer_class
 from cssm.nn.blocks import MLP
-from cssm.nn.norms import LayerNorm
 
 
 class VideoBlock(nn.Module):
@@ -69,10 +68,10 @@ class VideoBlock(nn.Module):
         """(y, state after) of the frames x (B, T, H, W, C) that follow those `state` comes from; None: x is the first."""
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         mixer = self._mixer(x.shape[-1], name="mixer")
-        y, state = mixer.advance(LayerNorm(**dtypes, name="norm1")(x), state)
+        y, state = mixer.advance(nn.LayerNorm(**dtypes, name="norm1")(x), state)
         x = x + y
         if self.mlp_ratio > 0:
-            x = x + MLP(self.mlp_ratio, **dtypes, name="mlp")(LayerNorm(**dtypes, name="norm2")(x))
+            x = x + MLP(self.mlp_ratio, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         return x, state
 
     def _mixer(self, channels: int, **module: Any) -> Mixer:

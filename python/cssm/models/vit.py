@@ -16,7 +16,6 @@ from cssm.layers.base import Mixer
 from cssm.layers.registry import mixer_class
 from cssm.models.video import checked_video
 from cssm.nn.blocks import MLP, DropPath, drop_rates
-from cssm.nn.norms import LayerNorm
 from cssm.nn.patches import Patches
 from cssm.nn.pooling import POOLS, pool
 
@@ -53,7 +52,7 @@ class ConvStem(nn.Module):
         x = jax.nn.gelu(nn.Conv(self.features, (3, 3), strides=(self.stride,) * 2, **dtypes, name="conv")(x))
         if self.norm == "batch":
             return nn.BatchNorm(use_running_average=not training, **dtypes, name="norm")(x)
-        return LayerNorm(**dtypes, name="norm")(x)
+        return nn.LayerNorm(**dtypes, name="norm")(x)
 
 
 class CSSMViTBlock(nn.Module):
@@ -79,11 +78,11 @@ class CSSMViTBlock(nn.Module):
         drop = DropPath(self.drop_path_rate)
         scale = nn.initializers.constant(self.layer_scale_init)
         y = self.mixer(channels=x.shape[-1], **self.mixer_fields, **dtypes, name="cssm")(
-            LayerNorm(**dtypes, name="norm1")(x)
+            nn.LayerNorm(**dtypes, name="norm1")(x)
         )
         gamma = self.param("gamma1", scale, x.shape[-1:], self.param_dtype)
         x = x + drop(gamma * OUTPUT_ACTS[self.output_act](y), deterministic=deterministic)
-        y = MLP(self.mlp_ratio, self.use_dwconv, **dtypes, name="mlp")(LayerNorm(**dtypes, name="norm2")(x))
+        y = MLP(self.mlp_ratio, self.use_dwconv, **dtypes, name="mlp")(nn.LayerNorm(**dtypes, name="norm2")(x))
         gamma = self.param("gamma2", scale, x.shape[-1:], self.param_dtype)
         return x + drop(gamma * y, deterministic=deterministic)
 
@@ -184,7 +183,7 @@ class CSSMViT(nn.Module):
                 name=f"block{i}",
             )
             x = block(x, deterministic=not training)
-        x = LayerNorm(**dtypes, name="norm")(OUTPUT_ACTS[self.readout_act](x if return_spatial else x[:, -1:]))
+        x = nn.LayerNorm(**dtypes, name="norm")(OUTPUT_ACTS[self.readout_act](x if return_spatial else x[:, -1:]))
         logits = nn.Dense(self.num_classes, **dtypes, name="head")(x)
         last, space = logits[:, -1], (1, 2)
         if self.pooling_mode == "logsumexp":

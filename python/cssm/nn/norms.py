@@ -8,7 +8,7 @@
     global_layer     T, H, W, C                                  C
     global_instance  T, H, W                                     C
 
-eps is 1e-6, 1e-5 for batch (momentum 0.99); variances are E[x^2] - E[x]^2 in float32. Between the stem and a last-frame
+eps is 1e-6, 1e-5 for batch (momentum 0.99); variances are E[x^2] - E[x]^2 in float32, but of `layer` on CPU E[(x - E x)^2]. Between the stem and a last-frame
 readout no norm sees five axes, so there global_layer is layer. Over (B, C), instance leaves only its bias.
 Source: CSSM model specification 4.3.
 """
@@ -35,7 +35,8 @@ NORM_TYPES = ("layer", "batch", "instance", *_VIDEO_AXES)
 class LayerNorm(nn.Module):
     """`flax.linen.LayerNorm()` over the last axis, of an activation if one is named, by `cssm_kernels.layer_norm`.
 
-    Parameters scale (C) of ones and bias (C) of zeros.
+    Parameters scale (C) of ones and bias (C) of zeros. Values are Flax's up to rounding: on CPU the variance is taken of
+    differences from the mean, and an activation of 16-bit numbers is not rounded before the norm.
 
     Fields:
       act_type: of the input, before the norm; None for none.
