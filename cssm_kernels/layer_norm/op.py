@@ -28,9 +28,9 @@ def layer_norm(
 
     On CPU one pass of a native kernel over x, and one over x and the cotangent for all gradients, which computes the
     statistics again instead of keeping them. Elsewhere it is XLA's. The native kernel takes var as E[(z - mean z)^2], XLA's
-    form as E[z^2] - (mean z)^2, which for means far above the spread loses digits. Differentiable to any order, in both modes;
-    jvp and higher orders are of XLA's form. The native kernel sums gradients of scale and bias in float64, except where vmap
-    has made batches of these.
+    form as E[z^2] - (mean z)^2, which for means far above the spread loses digits. Differentiable to any order, in both
+    modes; jvp and higher orders are of XLA's form. The native kernel sums gradients of scale and bias in float64, except
+    where vmap has made batches of these.
 
     Args:
       x: (..., C), float32, float64, bfloat16 or float16 (the latter two computed in float32).
