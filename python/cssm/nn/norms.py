@@ -9,8 +9,8 @@
     global_instance  T, H, W                                     C
 
 eps is 1e-6, 1e-5 for batch (momentum 0.99); variances are E[x^2] - E[x]^2 in float32, of `layer` on
-CPU E[(x - E[x])^2]. Between the stem and a last-frame
-readout no norm sees five axes, so there global_layer is layer. Over (B, C), instance leaves only its bias.
+CPU E[(x - E[x])^2]. Between the stem and a last-frame readout no norm sees five axes, so there global_layer is layer. Over
+(B, C), instance leaves only its bias.
 Source: CSSM model specification 4.3.
 """
 
