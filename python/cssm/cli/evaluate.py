@@ -23,7 +23,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--frames", type=positive_int, help="frames of generated clips, instead of those it was trained on"
     )
-    parser.add_argument("--seq_len", type=positive_int, help="frames given, instead of those it was trained on")
+    parser.add_argument(
+        "--seq_len", type=positive_int, help="frames given of each clip, the last ones (all that --frames says)"
+    )
     parser.add_argument("--png", type=Path, help="draw calibration, confusion and decisions on samples")
     parser.set_defaults(run=run, large_arrays=True)
 
@@ -43,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
     if not recorded.is_file():
         raise BadInputError(f"directory: got {str(args.directory)!r}, expected that of a run, with args.json")
     values = {"recipe": "path"} | json.loads(recorded.read_text()) | {"resume": str(args.directory)}
-    for name in ("frames", "seq_len"):
-        if getattr(args, name) and name not in values:
-            raise BadInputError(f"--{name}: got {getattr(args, name)} for a run on images, expected none")
-        values |= {name: getattr(args, name)} if getattr(args, name) else {}
+    for name, given in (("frames", args.frames), ("seq_len", args.seq_len or args.frames)):
+        if given and name not in values:
+            raise BadInputError(f"--{name}: got {given} for a run on images, expected none")
+        values |= {name: given} if given else {}
     try:
         trained = Run(recipes.settle(argparse.Namespace(**values)))
     except ValueError as error:

@@ -1,7 +1,11 @@
 """Scores by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from cssm.cli import main
+from cssm.train import recipes
 from cssm.train.evaluate import draw, report, scores
 
 
@@ -27,3 +31,17 @@ def test_picture(samples, tmp_path):
     found = scores(np.eye(3, 2), np.array([0, 1, 1]))
     draw(found, samples | {"label": np.array([0, 1, 1])}, np.eye(3, 2), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [([], (8, 8)), (["--frames", "6"], (6, 6)), (["--frames", "6", "--seq_len", "4"], (6, 4))]
+)
+def test_all_frames_of_clips_are_given_unless_told_otherwise(given, expected, tmp_path, monkeypatch, capsys):
+    (tmp_path / "args.json").write_text(json.dumps({"frames": 8, "seq_len": 8}))
+
+    def settle(args):
+        raise ValueError(f"settled {(args.frames, args.seq_len)}")
+
+    monkeypatch.setattr(recipes, "settle", settle)
+    assert main(["eval", str(tmp_path), *given]) != 0
+    assert f"settled {expected}" in capsys.readouterr().err
