@@ -7,6 +7,7 @@ from cssm_kernels._allocator import restart_with_tuned_allocator, tune_host_allo
 from cssm_kernels._native import build_info, export_checks
 from cssm_kernels.coupled_scan import coupled_scan
 from cssm_kernels.delta_scan import delta_scan
+from cssm_kernels.dense import dense
 from cssm_kernels.depthwise_conv import depthwise_conv
 from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.gated_scan import gated_scan
@@ -27,6 +28,7 @@ __all__ = [
     "build_info",
     "coupled_scan",
     "delta_scan",
+    "dense",
     "depthwise_conv",
     "export_checks",
     "gated_scan",

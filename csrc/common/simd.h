@@ -114,6 +114,16 @@ inline void store(S* p, Vec<C, W> v) {
   }
 }
 
+// One scalar in every lane: V{} + value is an addition too, for the sake of -0.
+template <class C, int... I>
+inline Vec<C, sizeof...(I)> broadcast(C value, std::integer_sequence<int, I...>) {
+  return Vec<C, sizeof...(I)>{((void)I, value)...};
+}
+template <class C, int W>
+inline Vec<C, W> broadcast(C value) {
+  return broadcast<C>(value, std::make_integer_sequence<int, W>{});
+}
+
 // Store past the caches. p must be aligned to the vector.
 template <class C, int W>
 inline void store_streaming(C* p, Vec<C, W> v) {
@@ -166,7 +176,7 @@ struct Arithmetic {
     if constexpr (kComplex) {
       return repeat_pair<C>(element[0], element[1], Lanes{});
     } else {
-      return V{} + element[0];
+      return broadcast<C, W>(element[0]);
     }
   }
   static V multiply_add(V a, V b, V c) {

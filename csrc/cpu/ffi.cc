@@ -22,7 +22,8 @@ NativeKernels kernels_of(Isa isa) {
             avx512::spectral_kernels(),
             avx512::lane_kernels(),
             avx512::depthwise_kernels(),
-            avx512::norm_kernels()};
+            avx512::norm_kernels(),
+            avx512::dense_kernels()};
   }
   if (isa == Isa::kAvx2) {
     return {isa,
@@ -30,7 +31,8 @@ NativeKernels kernels_of(Isa isa) {
             avx2::spectral_kernels(),
             avx2::lane_kernels(),
             avx2::depthwise_kernels(),
-            avx2::norm_kernels()};
+            avx2::norm_kernels(),
+            avx2::dense_kernels()};
   }
 #endif
   return {isa,
@@ -38,7 +40,8 @@ NativeKernels kernels_of(Isa isa) {
           baseline::spectral_kernels(),
           baseline::lane_kernels(),
           baseline::depthwise_kernels(),
-          baseline::norm_kernels()};
+          baseline::norm_kernels(),
+          baseline::dense_kernels()};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "common/isa.h"
 #include "common/scan_view.h"
 #include "common/threads.h"
+#include "cpu/dense_block.h"
 #include "cpu/depthwise_conv_block.h"
 #include "cpu/lane_kernels.h"
 #include "cpu/layer_norm_block.h"
@@ -29,6 +30,7 @@ struct NativeKernels {
   const LaneKernels& lanes;
   const DepthwiseKernels& depthwise;
   const NormKernels& norm;
+  const DenseKernels& dense;
 };
 // Chosen once, when the library is loaded.
 const NativeKernels& native_kernels();

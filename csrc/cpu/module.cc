@@ -17,6 +17,8 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(spectral_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spectral_scan_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_backward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(dense_forward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(dense_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(depthwise_convolve_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(depthwise_correlate_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(layer_norm_forward_cpu);
@@ -53,6 +55,8 @@ PYBIND11_MODULE(_cpu, m) {
     handlers["cssm_spectral_scan_backward"] = capsule(spectral_scan_backward_cpu);
     handlers["cssm_lane_scan_forward"] = capsule(lane_scan_forward_cpu);
     handlers["cssm_lane_scan_backward"] = capsule(lane_scan_backward_cpu);
+    handlers["cssm_dense_forward"] = capsule(dense_forward_cpu);
+    handlers["cssm_dense_backward"] = capsule(dense_backward_cpu);
     handlers["cssm_depthwise_convolve"] = capsule(depthwise_convolve_cpu);
     handlers["cssm_depthwise_correlate"] = capsule(depthwise_correlate_cpu);
     handlers["cssm_layer_norm_forward"] = capsule(layer_norm_forward_cpu);

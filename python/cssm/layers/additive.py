@@ -117,7 +117,8 @@ class AdditiveCSSM(FrequencyGatedMixer):
         """q, k, v (B, T, H, W, C), by the state they enter."""
         count = len(self._names)
         proj = {1: "x_proj", 2: "qv_proj", 3: "qkv_proj"}[count]
-        inputs = SplitDense(self.channels, count, dtype=self.dtype, param_dtype=self.param_dtype, name=proj)(x)
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        inputs = SplitDense(self.channels, count, **dtypes, implementation=self.implementation, name=proj)(x)
         if count == 3 and injected is not None:
             if injected.shape != (*x.shape, 3):
                 raise ValueError(f"injected_qkv_spatial: got shape {injected.shape}, expected {(*x.shape, 3)}")

@@ -99,8 +99,9 @@ class Mixer(nn.Module):
         return apply_rotary(x, self.rope_mode, self.rope_base, first=first).astype(x.dtype)
 
     def dense(self, features: int, name: str) -> Dense:
-        """A Dense layer in the mixer's dtypes; to be called from a compact method."""
-        return Dense(features, dtype=self.dtype, param_dtype=self.param_dtype, name=name)
+        """A Dense layer in the mixer's dtypes and of its implementation; to be called from a compact method."""
+        how = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        return Dense(features, **how, implementation=getattr(self, "implementation", "xla"), name=name)
 
     def parameter(self, name: str, init: Callable[..., Array], shape: tuple[int, ...]) -> Array:
         """A parameter of `param_dtype`."""
@@ -149,8 +150,7 @@ class DeltaMixer(Mixer):
 
     def project(self, states: Array, x: Array, name: str = "out_proj") -> Array:
         """o - x, or o with `residual`, from the states S (B, T, H, W, C); must be called from a compact method."""
-        o = self.dense(self.channels, name)(states)
-        return o if self.residual else o - x
+        return self.dense(self.channels, name)(states, minus=None if self.residual else x)
 
 
 class KernelMixer(DeltaMixer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -118,7 +118,8 @@ class CoupledMixer(FrequencyGatedMixer):
         kept, read = self.states_kept(), self.states_read()
         with jax.named_scope("input"):
             turned = self.rotated(x, before["t"])
-            u = StateDense(len(kept), dtype=self.dtype, param_dtype=self.param_dtype, name="input_proj")(turned)
+            how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            u = StateDense(len(kept), **how, implementation=self.implementation, name="input_proj")(turned)
         with jax.named_scope("gates"):
             gate = self.gates(self.context(x, turned, before["t"]), x)
             system = self.system(gate, lambda name, **how: self.k_hat(name, x, **how))

@@ -53,7 +53,9 @@ class DeltaNetMixer(DeltaRuleMixer):
         with jax.named_scope("input"):
             turned = self.rotated(x, before["t"])
             dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-            q, k, v = SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(turned)
+            q, k, v = SplitDense(self.channels, 3, **dtypes, implementation=self.implementation, name="qkv_proj")(
+                turned
+            )
         with jax.named_scope("gates"):
             ctx, heads = timed_context(turned, before["t"]), self.channels // self.key_dim
             gates = TypedGates(self, self.gate_type, turned, ctx, self.implementation, rates=heads)

@@ -94,6 +94,6 @@ class TypedGates(NamedTuple):
             return dense(1 if kind == "scalar" else channels, name)(self.ctx)[:, :, None, None]
         dtypes: dict[str, Any] = {"dtype": self.layer.dtype, "param_dtype": self.layer.param_dtype}
         if kind == "pointwise":
-            return PointwiseConv(channels, **dtypes, name=name)(self.x)
+            return PointwiseConv(channels, **dtypes, implementation=self.implementation, name=name)(self.x)
         seen = jnp.abs(to_spectrum(self.x, self.implementation)) if kind == "spectral" else self.x
         return nn.Conv(channels, WINDOW, **dtypes, name=name)(seen)

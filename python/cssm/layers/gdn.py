@@ -207,7 +207,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             return tuple(jnp.split(q_k_v, 3, axis=-1))
         if size > 1:
             x = DepthwiseConv(size, **dtypes, implementation=self.implementation, name="qkv_dw")(x)
-        return SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(x)
+        return SplitDense(self.channels, 3, **dtypes, implementation=self.implementation, name="qkv_proj")(x)
 
     def _short_conv(self, name: str, x: Array, before: Array | None) -> tuple[Array, Array | None]:
         if not self.short_conv_size:
@@ -239,7 +239,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         if not self.use_input_gates:
             return None
         if self.gate_type == "channel":
-            return PointwiseConv(self.channels, **self._dtypes(), name=name)(x)
+            return PointwiseConv(self.channels, **self._dtypes(), implementation=self.implementation, name=name)(x)
         return self.gate(ctx, name, x.shape[2], x.shape[3], heads=1)
 
     def _opened(self, z: Array, gate: Array | None) -> Array:
@@ -255,7 +255,8 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
     def _output_gate(self, x: Array) -> Array:
         """Unbounded."""
         bias = nn.initializers.constant(self.gate_proj_bias_init)
-        return Dense(self.channels, bias_init=bias, **self._dtypes(), name="gate_proj")(x)
+        how = {**self._dtypes(), "implementation": self.implementation}
+        return Dense(self.channels, bias_init=bias, **how, name="gate_proj")(x)
 
     def _cross_frequency(self, part: str) -> CrossFrequencyConv:
         return CrossFrequencyConv(self.cross_freq_conv_size, param_dtype=self.param_dtype, name=f"cross_freq_{part}")

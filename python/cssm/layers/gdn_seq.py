@@ -61,10 +61,10 @@ class GDNSeqCSSM(DeltaMixer):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         tokens = to_tokens(x, self.flatten_mode)
         with jax.named_scope("input"):
-            parts = dict(zip("qkv", SplitDense(self.channels, 3, **dtypes, name="qkv_proj")(tokens)))
+            fields = {**dtypes, "implementation": self.implementation}
+            parts = dict(zip("qkv", SplitDense(self.channels, 3, **fields, name="qkv_proj")(tokens)))
             if self.short_conv_size:
                 for name, part in parts.items():
-                    fields = {**dtypes, "implementation": self.implementation}
                     conv = CausalConv(self.short_conv_size, **fields, name=f"short_conv_{name}")
                     parts[name] = jax.nn.silu(conv(part)[0])
             dtype, heads = spectral_dtype(x), self.channels // self.delta_key_dim

@@ -63,10 +63,10 @@ class Mamba2SeqCSSM(DeltaMixer):
         inner, dtype = self.expand_factor * self.channels, spectral_dtype(x)
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         with jax.named_scope("input"):
-            m, z = SplitDense(inner, 2, **dtypes, name="in_proj")(x)
+            fields = {**dtypes, "implementation": self.implementation}
+            m, z = SplitDense(inner, 2, **fields, name="in_proj")(x)
             m = to_tokens(m, self.flatten_mode)
             if self.short_conv_size:
-                fields = {**dtypes, "implementation": self.implementation}
                 m, after["m"] = CausalConv(self.short_conv_size, **fields, name="short_conv")(m, before["m"])
             m = jax.nn.silu(m)
         with jax.named_scope("gates"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,7 +47,8 @@ class MultiplicativeTransformerCSSM(FrequencyGatedMixer):
         before = state or {"t": 0, "s": None}
         with jax.named_scope("input"):
             turned = self.rotated(x, before["t"])
-            u = StateDense(3, dtype=self.dtype, param_dtype=self.param_dtype, name="qkv_proj")(turned)
+            how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            u = StateDense(3, **how, implementation=self.implementation, name="qkv_proj")(turned)
         with jax.named_scope("gates"):
             system = self._system(x, self.context(x, turned, before["t"]))
         with jax.named_scope("recurrence"):

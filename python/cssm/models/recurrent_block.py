@@ -70,16 +70,20 @@ class RecurrentBlock(nn.Module):
             raise ValueError(f"x: got shape {x.shape}, expected (B, T, D)")
         if self.expand < 1 or self.conv_size < 0:
             raise ValueError(f"expand, conv_size: got {self.expand}, {self.conv_size}, expected at least 1 and 0")
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        how: dict[str, Any] = {
+            "dtype": self.dtype,
+            "param_dtype": self.param_dtype,
+            "implementation": self.implementation,
+        }
         features = self.expand * x.shape[-1]
         before = state or {"h": None, "v": None}
-        gate, v = jnp.split(Dense(2 * features, **dtypes, name="in_proj")(x), 2, axis=-1)
+        gate, v = jnp.split(Dense(2 * features, **how, name="in_proj")(x), 2, axis=-1)
         memory = None
         if self.conv_size:
-            conv = CausalConv(self.conv_size, **dtypes, implementation=self.implementation, name="conv")
+            conv = CausalConv(self.conv_size, **how, name="conv")
             v, memory = conv(v, before["v"])
-        opening = jax.nn.sigmoid(Dense(features, **dtypes, name="recurrence_gate")(v))
-        inlet = jax.nn.sigmoid(Dense(features, **dtypes, name="input_gate")(v))
+        opening = jax.nn.sigmoid(Dense(features, **how, name="recurrence_gate")(v))
+        inlet = jax.nn.sigmoid(Dense(features, **how, name="input_gate")(v))
         wide = jnp.promote_types(v.dtype, jnp.float32)
         decay = self.param("decay", _decays, (features,), self.param_dtype).astype(wide)
         log_a = -DECAY_SCALE * jax.nn.softplus(decay) * opening.astype(wide)
@@ -94,7 +98,7 @@ class RecurrentBlock(nn.Module):
                 return_final=True,
                 implementation=self.implementation,
             )
-        y = Dense(x.shape[-1], **dtypes, name="out_proj")(jax.nn.gelu(gate) * h.astype(v.dtype))
+        y = Dense(x.shape[-1], **how, name="out_proj")(jax.nn.gelu(gate) * h.astype(v.dtype))
         return y, {"h": final, "v": memory}
 
 

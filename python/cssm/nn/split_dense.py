@@ -8,7 +8,8 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jax.typing import DTypeLike
 
-from cssm.nn.products import matrix_product
+from cssm.nn.implementations import native_or_xla
+from cssm_kernels import dense
 
 
 class SplitDense(nn.Module):
@@ -20,12 +21,14 @@ class SplitDense(nn.Module):
       features: of each part.
       parts: how many.
       dtype, param_dtype: as those of `flax.linen.Dense`.
+      implementation: a layer's, of `cssm_kernels.dense`.
     """
 
     features: int
     parts: int
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    implementation: str | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, ...]:
@@ -35,5 +38,6 @@ class SplitDense(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (columns,), self.param_dtype)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return tuple(
-            matrix_product(x, w) + b for w, b in zip(jnp.split(kernel, self.parts, -1), jnp.split(bias, self.parts))
+            dense(x, w, b, implementation=native_or_xla(self.implementation))
+            for w, b in zip(jnp.split(kernel, self.parts, -1), jnp.split(bias, self.parts))
         )

@@ -8,7 +8,8 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jax.typing import DTypeLike
 
-from cssm.nn.products import matrix_product
+from cssm.nn.implementations import native_or_xla
+from cssm_kernels import dense
 
 
 class StateDense(nn.Module):
@@ -20,11 +21,13 @@ class StateDense(nn.Module):
     Fields:
       states: n.
       dtype, param_dtype: as those of `flax.linen.Dense`.
+      implementation: a layer's, of `cssm_kernels.dense`.
     """
 
     states: int
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    implementation: str | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -34,4 +37,5 @@ class StateDense(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (n * channels,), self.param_dtype)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         kernel = kernel.reshape(channels, n, channels).swapaxes(1, 2).reshape(channels, n * channels)
-        return matrix_product(x, kernel) + bias.reshape(n, channels).T.reshape(-1)
+        bias = bias.reshape(n, channels).T.reshape(-1)
+        return dense(x, kernel, bias, implementation=native_or_xla(self.implementation))

@@ -55,7 +55,7 @@ def stem(
     def conv_layer(x: Array, index: int, size: int) -> Array:
         # XLA's gradient of a convolution of one tap takes several times as long as that of the product it is.
         conv: nn.Module = (
-            PointwiseConv(features, **dtypes, name=f"conv{index}")
+            PointwiseConv(features, **dtypes, implementation=implementation, name=f"conv{index}")
             if size == 1
             else nn.Conv(features, (size, size), **dtypes, name=f"conv{index}")
         )
