@@ -15,13 +15,15 @@ import jax
 
 from benchmarks import cuda_events, environment, platforms
 from benchmarks.kernel_calls import kernel_calls
-from benchmarks.kernels import depthwise, lanes, linear, norm, spectral, split
+from benchmarks.kernels import dense, depthwise, lanes, linear, norm, spectral, split
 from benchmarks.kernels.case import NATIVE, TOLERANCE, Case, copy, copy_operands, triad
 from benchmarks.timing import interleave, settled
 
 NAN = float("nan")
 
-CASES: tuple[Case, ...] = (*linear.CASES, *spectral.CASES, *lanes.CASES, *split.CASES, *depthwise.CASES, *norm.CASES)
+CASES: tuple[Case, ...] = (
+    *linear.CASES, *spectral.CASES, *lanes.CASES, *split.CASES, *depthwise.CASES, *norm.CASES, *dense.CASES,
+)  # fmt: skip
 """All cases on a CPU."""
 
 GPU_CASES: tuple[Case, ...] = (*linear.CASES, *linear.GPU_CASES, *lanes.CASES, *spectral.SCANS, *spectral.GPU_CASES)

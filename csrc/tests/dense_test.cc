@@ -116,7 +116,7 @@ void many_rows_have_the_same_bits_on_any_number_of_threads() {
     TestPool one(1), three(3);
     const Outputs a = run(c, table.kernels, one), b = run(c, table.kernels, three);
     expect(a.y.same_bits(b.y) && a.dx.same_bits(b.dx) && a.dw.same_bits(b.dw) && a.dbias.same_bits(b.dbias),
-           table.name + ": the number of threads changes the result");
+           "the number of threads changes the result");
     expect_near("dw", a.dw, c.dw, 300, table.name);  // sums of 256 rows in float, of these in double
   }
 }

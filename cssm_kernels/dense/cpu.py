@@ -21,7 +21,8 @@ def forward(x: Array, w: Array, bias: Array | None, minus: Array | None, *, axis
     if not _takes(x, w, bias):
         return None
     lanes = np.broadcast_shapes(x.shape[:-2], () if minus is None else minus.shape[:-2])
-    x, minus = (None if v is None else jnp.broadcast_to(v, (*lanes, *v.shape[-2:])) for v in (x, minus))
+    x = jnp.broadcast_to(x, (*lanes, *x.shape[-2:]))
+    minus = None if minus is None else jnp.broadcast_to(minus, (*lanes, *minus.shape[-2:]))
     operands = [v for v in (x, w, bias, minus) if v is not None]
     y = jax.ShapeDtypeStruct((*lanes, 1, w.shape[-1]), x.dtype)
     call = jax.ffi.ffi_call("cssm_dense_forward", y)

@@ -46,22 +46,26 @@ def dense(
     x = checked_array("x", x, FRAME_DTYPES)
     if x.ndim < 1:
         raise ValueError(f"x has shape {x.shape}; expected (..., C)")
-    w, bias, minus = (
-        None if v is None else as_dtype(name, v, x.dtype, "x's dtype")
-        for name, v in (("w", w), ("bias", bias), ("minus", minus))
-    )
-    if w.ndim != 2 or w.shape[0] != x.shape[-1]:
-        raise ValueError(f"w has shape {w.shape}; expected ({x.shape[-1]}, N)")
-    shape = (*x.shape[:-1], w.shape[1])
-    for name, v, expected in (("bias", bias, shape[-1:]), ("minus", minus, shape)):
-        if v is not None and v.shape != expected:
-            raise ValueError(f"{name} has shape {v.shape}; expected {expected}")
+    matrix = as_dtype("w", w, x.dtype, "x's dtype")
+    if matrix.ndim != 2 or matrix.shape[0] != x.shape[-1]:
+        raise ValueError(f"w has shape {matrix.shape}; expected ({x.shape[-1]}, N)")
+    shape = (*x.shape[:-1], matrix.shape[1])
+    bias, minus = (_of_shape(name, v, x, of) for name, v, of in (("bias", bias, shape[-1:]), ("minus", minus, shape)))
     if x.size == 0 or 0 in shape:
         return jnp.zeros(shape, x.dtype) + (0 if bias is None else bias) - (0 if minus is None else minus)
-    x, minus = (None if v is None else jnp.expand_dims(v, -2) for v in (x, minus))
-    w, bias = (None if v is None else with_lanes(v, x.ndim) for v in (w, bias))
+    rows = x.reshape(*x.shape[:-1], 1, x.shape[-1])
+    minus = None if minus is None else minus.reshape(*shape[:-1], 1, shape[-1])
+    matrix, bias = with_lanes(matrix, x.ndim - 1, 2), None if bias is None else with_lanes(bias, x.ndim - 1, 2)
     if implementation == "xla":
-        y = reference.dense(x, w, bias, minus)
-    else:
-        (y,) = rules.dense(x, w, bias, minus, axis=x.ndim - 2, implementation=implementation)
+        return reference.dense(rows, matrix, bias, minus).reshape(shape)
+    (y,) = rules.dense(rows, matrix, bias, minus, axis=x.ndim - 1, implementation=implementation)
     return y.reshape(shape)
+
+
+def _of_shape(name: str, v: ArrayLike | None, x: Array, shape: tuple[int, ...]) -> Array | None:
+    if v is None:
+        return None
+    v = as_dtype(name, v, x.dtype, "x's dtype")
+    if v.shape != shape:
+        raise ValueError(f"{name} has shape {v.shape}; expected {shape}")
+    return v

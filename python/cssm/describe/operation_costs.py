@@ -83,6 +83,12 @@ def _convolve(operands: Sequence[Any], results: Sequence[Any], params: Mapping[s
     return y.size * (2 * math.prod(kernel.shape[-4:-1]) + (bias is not None))
 
 
+def _dense(operands: Sequence[Any], results: Sequence[Any], params: Mapping[str, Any]) -> float:
+    """Of each number a product and a sum an input channel, the bias and what is taken away"""
+    (_, w, bias, minus), (y,) = operands, results
+    return y.size * (2 * w.shape[-2] + (bias is not None) + (minus is not None))
+
+
 # Operations on each number, of the activations as `cssm_kernels.layer_norm.reference` writes them.
 _ACTIVATIONS = {None: 0, "gelu": 9, "softplus": 8, "relu": 1}
 
@@ -103,6 +109,7 @@ COSTS: Mapping[str, Cost] = {
     "spectral_scan": _spectral_scan,
     "rfft2_cl": _rfft2,
     "irfft2_cl": _irfft2,
+    "dense": _dense,
     "depthwise_convolve": _convolve,
     "layer_norm": _layer_norm,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -117,7 +118,7 @@ class AdditiveCSSM(FrequencyGatedMixer):
         """q, k, v (B, T, H, W, C), by the state they enter."""
         count = len(self._names)
         proj = {1: "x_proj", 2: "qv_proj", 3: "qkv_proj"}[count]
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         inputs = SplitDense(self.channels, count, **dtypes, implementation=self.implementation, name=proj)(x)
         if count == 3 and injected is not None:
             if injected.shape != (*x.shape, 3):

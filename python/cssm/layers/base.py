@@ -100,7 +100,7 @@ class Mixer(nn.Module):
 
     def dense(self, features: int, name: str) -> Dense:
         """A Dense layer in the mixer's dtypes and of its implementation; to be called from a compact method."""
-        how = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         return Dense(features, **how, implementation=getattr(self, "implementation", "xla"), name=name)
 
     def parameter(self, name: str, init: Callable[..., Array], shape: tuple[int, ...]) -> Array:

@@ -255,7 +255,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
     def _output_gate(self, x: Array) -> Array:
         """Unbounded."""
         bias = nn.initializers.constant(self.gate_proj_bias_init)
-        how = {**self._dtypes(), "implementation": self.implementation}
+        how: dict[str, Any] = {**self._dtypes(), "implementation": self.implementation}
         return Dense(self.channels, bias_init=bias, **how, name="gate_proj")(x)
 
     def _cross_frequency(self, part: str) -> CrossFrequencyConv:

@@ -280,7 +280,7 @@ class SimpleCSSM(nn.Module):
             x = x + self._mixed(mixer, x, injected_qkv_spatial)
             x = act(self._norm(x, self.body_norm or self.norm_type, training, f"body_norm_{i}"))
             if self.inter_mlp_ratio > 0:
-                how = {**self._dtypes, "implementation": self.implementation}
+                how: dict[str, Any] = {**self._dtypes, "implementation": self.implementation}
                 hidden = Dense(int(self.embed_dim * self.inter_mlp_ratio), **how, name=f"mlp_{i}_up")(x)
                 x = x + Dense(self.embed_dim, **how, name=f"mlp_{i}_down")(act(hidden))
         return x

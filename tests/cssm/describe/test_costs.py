@@ -28,9 +28,10 @@ def test_by_hand():
     # Four transforms each way, and 8 FLOPs an entry and step. k_hat is transposed and given a dimension; then it, x, y and
     # the final state are what the operation reads and writes.
     assert found.stages["spectral_scan"] == Cost(8 * 160 + 8 * 2 * 24, 4 * spectrum + 2 * spectrum + 2 * frames)
-    # The product, and the bias.
-    assert found.stages["projection/project/out_proj"] == Cost(64 * 2 * 2 + 64, 2 * frames + weights + 2 * frames + 8)
-    assert found.stages["projection/project"] == Cost(64, 3 * frames)
+    # The product, the bias, and the frames taken away, which the operation reads too.
+    assert found.stages["projection/project/out_proj/dense"] == Cost(
+        64 * 2 * 2 + 2 * 64, 2 * frames + weights + frames + 8
+    )
     assert found.total == tuple(map(sum, zip(*found.stages.values())))
 
 
@@ -49,6 +50,7 @@ OPERATIONS = {
     "delta_scan": (cssm_kernels.delta_scan, [spec(4, 5)] * 2 + [spec(4, 5, 3)] * 3, {}, "sequential", 2 * 120),
     "spectral_scan": (cssm_kernels.spectral_scan, [REAL(4, 4, 8, 5), spec(4, 5, 5)], {}, "unfused", 0),
     "rfft2_cl": (cssm_kernels.rfft2_cl, [REAL(4, 4, 8, 5)], {}, "xla", 0),
+    "dense": (cssm_kernels.dense, [REAL(4, 5), REAL(5, 3), REAL(3)], {}, "xla", 0),
     "depthwise_conv": (cssm_kernels.depthwise_conv, [REAL(4, 5, 6, 3), REAL(2, 3, 3, 3), REAL(3)], {}, "xla", 0),
     "layer_norm": (cssm_kernels.layer_norm, [REAL(4, 5), REAL(5)], {}, "xla", 0),
     **{
