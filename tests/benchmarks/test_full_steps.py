@@ -27,7 +27,8 @@ def test_a_step_runs_on_its_published_data():
     row = on_cpu.run(step)
     assert row["batch"] == 4
     of_norms = "3 cssm_layer_norm_forward, 3 cssm_layer_norm_backward"
-    assert row["calls"] == f"{of_norms}, 1 cssm_spectral_scan_forward, 1 cssm_spectral_scan_backward"
+    of_products = "2 cssm_dense_forward, 2 cssm_dense_backward"
+    assert row["calls"] == f"{of_norms}, {of_products}, 1 cssm_spectral_scan_forward, 1 cssm_spectral_scan_backward"
     assert row["total_mb"] > row["temp_mb"] > 4 * 2 * 32 * 32 * 4 * 4 / 1e6, "less than one activation"
 
 
