@@ -12,8 +12,9 @@ from typing import NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-SETTLE_BELOW_S = 0.02
-"""Calls shorter than this run once untimed at the start of a turn: the contender before has emptied the caches."""
+SETTLE_S = 0.02
+"""Untimed calls fill this time at the start of a turn, one at the least: as in a loop of training, a call is to find the
+machine as its own kind leaves it, where the contender before has emptied the caches and may have left cores idle."""
 
 OUTLYING_FIRST_RETRY = 3.0
 """The first retry is dropped when its median is off the others' by more than this factor."""
@@ -29,7 +30,7 @@ class Task:
       retries: independent repetitions of the whole.
       warmup: untimed calls at the start of each retry.
       calls: calls of the measured work inside one `call`; times are divided by it.
-      settle: whether each turn begins with an untimed call.
+      settle: whether each turn begins with untimed calls (`SETTLE_S`).
       clock: a clock of its own, in seconds, where that of all the tasks does not see what is to be timed.
     """
 
@@ -127,8 +128,11 @@ def interleave(
                 task = present[key]
                 if before_call:
                     before_call(key)
-                if task.settle:
+                settled_at = clock() + SETTLE_S
+                while task.settle:
                     task.call()
+                    if clock() >= settled_at:
+                        break
                 now = task.clock or clock
                 start = now()
                 result = task.call()
@@ -146,6 +150,11 @@ def grants(costs: Mapping[K, float], total: float) -> dict[K, float]:
     return result
 
 
+def turn_s(call_s: float) -> float:
+    """Seconds of a turn, which begins with untimed calls where calls are short."""
+    return call_s if call_s >= SETTLE_S else 2 * call_s + SETTLE_S
+
+
 class Counts(NamedTuple):
     """How often a task's call is made."""
 
@@ -156,8 +165,7 @@ class Counts(NamedTuple):
 
 def affordable(call_s: float, grant_s: float, *, warmup: int, repeats: int, retries: int) -> Counts:
     """Warm-up, repeats and retries (at most those wished for) that fit into `grant_s`; never less than one call."""
-    turns = 2 if call_s < SETTLE_BELOW_S else 1
-    calls = max(1, int(grant_s / max(call_s * turns, 1e-9)))
+    calls = max(1, int(grant_s / turn_s(call_s)))
     retries = min(retries, calls)
     per_retry = calls // retries
     warmup = min(warmup, per_retry // 4)
@@ -165,16 +173,12 @@ def affordable(call_s: float, grant_s: float, *, warmup: int, repeats: int, retr
 
 
 def settled(call: Callable[[], object], call_s: float, grant_s: float, *, warmup: int, repeats: int) -> Task:
-    """A task whose timed calls each follow an untimed one, as many as fit into `grant_s`; never less than one.
-
-    After a contender that leaves a core idle, the next one's first call also waits for that core to come back.
-    """
-    untimed = call_s if call_s >= SETTLE_BELOW_S else 0.0  # `affordable` counts those of short calls itself
+    """A task whose timed calls each follow untimed ones, as many as fit into `grant_s`; never less than one."""
+    untimed = call_s if call_s >= SETTLE_S else 0.0  # `affordable` counts those of short calls itself
     counts = affordable(call_s + untimed, grant_s, warmup=warmup, repeats=repeats, retries=1)
     return Task(call, settle=True, **counts._asdict())
 
 
 def wished_s(call_s: float, *, warmup: int, repeats: int, retries: int) -> float:
     """Seconds that the full number of calls takes."""
-    turns = 2 if call_s < SETTLE_BELOW_S else 1
-    return call_s * turns * (warmup + repeats) * retries
+    return turn_s(call_s) * (warmup + repeats) * retries

@@ -22,7 +22,7 @@ from benchmarks.mechanism.budget import MEASURES, Budget, Refusal
 from benchmarks.mechanism.options import Options
 from benchmarks.mechanism.panels import SERIES, Group, Series
 from benchmarks.mechanism.records import ERROR, MISMATCH, OK, Row, classify, worst
-from benchmarks.timing import SETTLE_BELOW_S, Counts, Task, Timing, affordable, grants, interleave, wished_s
+from benchmarks.timing import SETTLE_S, Counts, Task, Timing, affordable, grants, interleave, wished_s
 
 LOOP_S = 0.1
 """Without CUDA events, device time is taken over a loop of about this length, of at most MAX_LOOP calls."""
@@ -211,7 +211,7 @@ class GroupRun:
                 return Task(self.events.counting(cuda_events.after(call)), **counts._asdict(), clock=self.events)
             return Task(call, **counts._asdict(), calls=measure.timed_calls)
         assert measure.program is not None
-        program, settle = measure.program, measure.call_s < SETTLE_BELOW_S
+        program, settle = measure.program, measure.call_s < SETTLE_S
         return Task(lambda: program(cell.params, self.images), settle=settle, **counts._asdict())
 
     def _time(self) -> None:
