@@ -28,10 +28,10 @@ void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::functi
 }
 
 int64_t window_steps(bool spread, int64_t z_bytes) {
-  constexpr int64_t kCacheBytes = 192 << 10, kMostInCache = 8;
+  constexpr int64_t kMostInCache = 8;
   constexpr int64_t kSpreadBytes = 4 << 20, kMostSpread = 64;
   return spread ? std::clamp<int64_t>(kSpreadBytes / z_bytes, 1, kMostSpread)
-                : std::clamp<int64_t>(kCacheBytes / z_bytes, 1, kMostInCache);
+                : std::clamp<int64_t>(kWindowBytes / z_bytes, 1, kMostInCache);
 }
 
 std::vector<int64_t> batch_positions(const std::vector<int64_t>& full, const std::vector<int64_t>& have) {

@@ -67,6 +67,12 @@ class SpectralFrames {
     kernels.rows_forward(shape, pairs, planes, step, z, transform_scratch());
   }
 
+  // Fetches a group's pixels, from its first block on, into the second cache.
+  void prefetch_pixels(const char* frame, int64_t block, Range pixels) const {
+    const char* const group = frame + block * kernels.lanes * pixel_bytes_;
+    for (int64_t i = pixels.begin; i < pixels.end; ++i) __builtin_prefetch(group + i * channels * pixel_bytes_, 0, 2);
+  }
+
   void rows_inverse(const C* z, C scale, PairRange pairs, char* frame, int64_t block, bool stream) const {
     const int64_t rows = rows_of(pairs), lanes = block_channels(block);
     char* const first = frame + first_pixel(block, pairs);
@@ -136,6 +142,7 @@ void share(ThreadPool& pool, int64_t n, int64_t pixels, const Body& body);
 void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::function<void(Range, const Sharing&)>& run);
 
 // Steps in a window, by the bytes of z a step: as many as stay in a core's cache, or as keep every thread busy.
+constexpr int64_t kWindowBytes = 192 << 10;
 int64_t window_steps(bool spread, int64_t z_bytes);
 
 // The frames of a window of steps of some groups, in parts of as many pairs of rows as stay in the nearest cache.

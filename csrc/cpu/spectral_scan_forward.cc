@@ -30,6 +30,8 @@ class Forward {
     const int64_t groups = range.end - range.begin, in_group = frames_.group_blocks();
     const int64_t z_bytes = in_group * frames_.z_size() * int64_t(sizeof(C));
     const int64_t most = std::min(p_.steps, window_steps(sharing.spread, z_bytes));
+    // Columns leave the memory idle, in which frames of the next window can come.
+    const bool fetches = stream_ && most * z_bytes <= kWindowBytes;
     const int64_t block_size = 2 * frames_.spectrum_size() + most * frames_.z_size();
     C* const memory = workspace(Purpose::kBlock).template get<C>(groups * in_group * block_size);
     const auto for_blocks = [&](int64_t group, const auto& body) {
@@ -50,9 +52,17 @@ class Forward {
                                b.z + in.step(i) * frames_.z_size());
         });
       });
+      const int64_t next = fetches ? std::min(most, p_.steps - begin - steps) : 0;
       sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
-        for_blocks(i / shape.columns(),
-                   [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
+        const int64_t f = i % shape.columns();
+        for_blocks(i / shape.columns(), [&](const Block& b) {
+          column(b, f, {begin, begin + steps});
+          if (b.channels % in_group) return;
+          const Range pixels = part(shape.height * shape.width, shape.columns(), f);
+          for (int64_t step = begin + steps; step < begin + steps + next; ++step) {
+            frames_.prefetch_pixels(in_.x(b.batch, step), b.channels, pixels);
+          }
+        });
       });
       const int64_t first_out = out_.last_only ? std::min(p_.steps - 1 - begin, steps) : 0;
       const FrameParts out(steps - first_out, shape.pairs(), frames_.pair_bytes());
