@@ -24,6 +24,9 @@
 #include <immintrin.h>
 #endif
 
+#define CSSM_INLINE __attribute__((always_inline)) inline
+#define CSSM_INLINE_BODY __attribute__((always_inline))  // of a lambda
+
 namespace cssm {
 namespace CSSM_ISA {
 
@@ -122,6 +125,22 @@ inline Vec<C, sizeof...(I)> broadcast(C value, std::integer_sequence<int, I...>)
 template <class C, int W>
 inline Vec<C, W> broadcast(C value) {
   return broadcast<C>(value, std::make_integer_sequence<int, W>{});
+}
+
+// Halves are added until one is left.
+template <class C, int... I>
+inline C sum_of_halves(Vec<C, 2 * sizeof...(I)> v, std::integer_sequence<int, I...>) {
+  constexpr int kHalf = sizeof...(I);
+  if constexpr (kHalf == 1) {
+    return v[0] + v[1];
+  } else {
+    const Vec<C, kHalf> sums = __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + kHalf)...);
+    return sum_of_halves<C>(sums, std::make_integer_sequence<int, kHalf / 2>{});
+  }
+}
+template <class C, int W>
+inline C sum_of_lanes(Vec<C, W> v) {
+  return sum_of_halves<C>(v, std::make_integer_sequence<int, W / 2>{});
 }
 
 // Store past the caches. p must be aligned to the vector.

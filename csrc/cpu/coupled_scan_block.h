@@ -17,9 +17,9 @@ struct CoupledScan {
 
   // kRows: the size where it is known, and loops are unrolled.
   template <int kRows>
-  static void forward_of(const LaneSegment& s) {
+  static void forward_of(LaneSegment s) {
     const int rows = kRows ? kRows : int(s.sizes[0]);
-    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Number before[kRows ? kRows : kMostRows];
       for (int j = 0; j < rows; ++j) before[j] = at.kept(t, at.state(t, j));
       for (int i = 0; i < rows; ++i) {
@@ -35,9 +35,9 @@ struct CoupledScan {
   // g = c ct + what later steps pass back; dc = ct h, dx = b g, db = x g, and with A = G o K and dA = g h before^T:
   // dG = the real part of K o dA, dK = G o dA, and A^T g is passed on.
   template <int kRows>
-  static void backward_of(const LaneSegment& s) {
+  static void backward_of(LaneSegment s) {
     const int rows = kRows ? kRows : int(s.sizes[0]);
-    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Number before[kRows ? kRows : kMostRows], passed[kRows ? kRows : kMostRows] = {};
       for (int j = 0; j < rows; ++j) before[j] = at.kept(t, at.state(t, j));
       for (int i = 0; i < rows; ++i) {
@@ -63,7 +63,7 @@ struct CoupledScan {
     });
   }
 
-  static void forward(const LaneSegment& s) {
+  static void forward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 1: return forward_of<1>(s);
       case 2: return forward_of<2>(s);
@@ -71,7 +71,7 @@ struct CoupledScan {
       default: return forward_of<0>(s);
     }
   }
-  static void backward(const LaneSegment& s) {
+  static void backward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 1: return backward_of<1>(s);
       case 2: return backward_of<2>(s);

@@ -18,9 +18,9 @@ struct DeltaScan {
   static Number write_key(const LaneSegment& s, Number key) { return s.option == kConjugate ? conj(key) : key; }
 
   template <int kKeys>
-  static void forward_of(const LaneSegment& s) {
+  static void forward_of(LaneSegment s) {
     const int64_t keys = kKeys ? kKeys : s.sizes[0];
-    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       const Number a = at.read(s.in[kA], t), beta = at.read(s.in[kBeta], t);
       const auto key = [&](int64_t j) { return at.read(s.in[kKey], t, j); };
       for (int64_t r = 0; r < s.sizes[1]; ++r) {
@@ -42,9 +42,9 @@ struct DeltaScan {
   }
 
   // Back through the lines above, g being the cotangent of the new s; JAX's cotangent of conj(z) is conj(ct).
-  static void backward(const LaneSegment& s) {
+  static void backward(LaneSegment s) {
     const int64_t keys = s.sizes[0];
-    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       const Number a = at.read(s.in[kA], t), beta = at.read(s.in[kBeta], t);
       const auto key = [&](int64_t j) { return at.read(s.in[kKey], t, j); };
       Number da{}, dbeta{};
@@ -78,7 +78,7 @@ struct DeltaScan {
     });
   }
 
-  static void forward(const LaneSegment& s) {
+  static void forward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 2: return forward_of<2>(s);
       case 4: return forward_of<4>(s);

@@ -2,8 +2,6 @@
 
 #include "common/simd.h"
 
-#define CSSM_INLINE __attribute__((always_inline)) inline
-
 namespace cssm {
 namespace CSSM_ISA {
 namespace {

@@ -2,9 +2,6 @@
 
 #include "common/simd.h"
 
-#define CSSM_INLINE __attribute__((always_inline)) inline
-#define CSSM_INLINE_BODY __attribute__((always_inline))  // of a lambda
-
 namespace cssm {
 namespace CSSM_ISA {
 namespace {

@@ -15,8 +15,6 @@
 #include "common/fft_table.h"
 #include "common/simd.h"
 
-#define CSSM_INLINE __attribute__((always_inline)) inline
-
 namespace cssm {
 namespace CSSM_ISA {
 

@@ -13,6 +13,7 @@ class Fft2 {
       : p_(p), frames_(kernels, p.dtype, p.height, p.width, p.channels) {}
 
   void forward(const char* frames, char* spectra, ThreadPool& pool) const {
+    const bool stream = outgrows_cache();
     run(pool, [&](int64_t groups, const auto& for_blocks, const Sharing& sharing) {
       rows(groups, sharing, for_blocks, [&](const Block& b, PairRange pairs) {
         frames_.rows_forward(frames + b.frame * frames_.frame_bytes(), b.channels, pairs, b.z);
@@ -20,13 +21,15 @@ class Fft2 {
       columns(groups, sharing, for_blocks, [&](const Block& b, int64_t f, C* column) {
         frames_.kernels.column_forward(frames_.shape, f, b.z, column, frames_.transform_scratch());
         constexpr C kOut = C(1) / kSpectrumScale;
-        frames_.store_column(column, {kOut, kOut}, spectra + b.frame * frames_.spectrum_bytes(), b.channels, f);
+        frames_.store_column(column, {kOut, kOut}, spectra + b.frame * frames_.spectrum_bytes(), b.channels, f, stream);
+        if (stream && sharing.spread) frames_.kernels.fence();
       });
+      if (stream) frames_.kernels.fence();
     });
   }
 
   void inverse(const char* spectra, char* frames, ThreadPool& pool) const {
-    const bool stream = outgrows_cache(p_.count * (frames_.frame_bytes() + frames_.spectrum_bytes()));
+    const bool stream = outgrows_cache();
     run(pool, [&](int64_t groups, const auto& for_blocks, const Sharing& sharing) {
       columns(groups, sharing, for_blocks, [&](const Block& b, int64_t f, C* column) {
         frames_.load_column(spectra + b.frame * frames_.spectrum_bytes(), b.channels, f, {1, 1}, column);
@@ -35,12 +38,17 @@ class Fft2 {
       rows(groups, sharing, for_blocks, [&](const Block& b, PairRange pairs) {
         const C scale = C(1) / C(p_.height * p_.width);
         frames_.rows_inverse(b.z, scale, pairs, frames + b.frame * frames_.frame_bytes(), b.channels, stream);
-        if (stream) frames_.kernels.fence();
+        if (stream && sharing.spread) frames_.kernels.fence();
       });
+      if (stream) frames_.kernels.fence();
     });
   }
 
  private:
+  bool outgrows_cache() const {
+    return cssm::outgrows_cache(p_.count * (frames_.frame_bytes() + frames_.spectrum_bytes()));
+  }
+
   struct Block {
     int64_t frame, channels;
     C* z;

@@ -13,8 +13,8 @@ struct GatedScan {
   using Number = typename Access::Number;
   enum { kA, kB, kX, kC };
 
-  static void forward(const LaneSegment& s) {
-    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) {
+  static void forward(LaneSegment s) {
+    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Number y{};
       for (int64_t n = 0; n < s.sizes[0]; ++n) {
         Number u = at.read(s.in[kX], t, n);
@@ -28,8 +28,8 @@ struct GatedScan {
   }
 
   // g = c ct + what later steps pass back; dc = ct h, dx = b g, db = x g, da = g h before, and a g is passed on.
-  static void backward(const LaneSegment& s) {
-    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) {
+  static void backward(LaneSegment s) {
+    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       const Number ct = s.ct.data ? at.read(s.ct, t) : Number{};
       for (int64_t n = 0; n < s.sizes[0]; ++n) {
         Number g = at.ct_state(n);

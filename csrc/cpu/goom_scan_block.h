@@ -32,14 +32,14 @@ struct GoomScan {
   static constexpr C kLog2High = C(2839.0 / 4096), kLog2Low = C(3.1946184945309417e-05);
 
   // To the nearest whole number, if it is not one for being large.
-  static V rounded(V x) {
+  static CSSM_INLINE V rounded(V x) {
     const V near = (x + K::kRound) - K::kRound;
     const V large = fill(C(typename K::Bits(1) << (K::kMantissa - 1)));
     return x < large && x > -large ? near : x;
   }
 
   // 2^n, 0 where n is less than a number's smallest exponent.
-  static V power(V n) {
+  static CSSM_INLINE V power(V n) {
     const V most = fill(C(K::kBias));
     n = n > most ? most : n;
     n = n > -most ? n : -most;
@@ -48,7 +48,7 @@ struct GoomScan {
   }
 
   // A phase that is the number nearest to a multiple of pi / 2 counts as that multiple.
-  static Number unit(V phase) {
+  static CSSM_INLINE Number unit(V phase) {
     const auto sincos = Math::sincos(phase);
     constexpr C kHalfPi = C(1.5707963267948966), kTwoOverPi = C(0.6366197723675814);
     const V quarters = rounded(phase * kTwoOverPi);
@@ -61,7 +61,7 @@ struct GoomScan {
 
   static auto is_infinite(V x) { return (x == fill(kInfinity)) | (x == fill(-kInfinity)); }
 
-  static Scaled from_log(Number log) {
+  static CSSM_INLINE Scaled from_log(Number log) {
     const V k = is_infinite(log.re) ? log.re : rounded(log.re * kLog2E);
     V rest = (log.re - k * kLog2High) - k * kLog2Low;
     rest = is_infinite(k) ? V{} : rest;
@@ -72,7 +72,7 @@ struct GoomScan {
     return {{size * direction.re, size * direction.im}, k};
   }
 
-  static Number to_log(Scaled h) {
+  static CSSM_INLINE Number to_log(Scaled h) {
     const V magnitude = Math::log(h.z.re * h.z.re + h.z.im * h.z.im) * C(0.5);
     return {is_infinite(h.k) ? h.k : h.k * kLog2High + (h.k * kLog2Low + magnitude), Math::atan2(h.z.im, h.z.re)};
   }
@@ -80,10 +80,12 @@ struct GoomScan {
   static Number times(Number z, V factor) { return {z.re * factor, z.im * factor}; }
 
   // z 2^(k - to)
-  static Number aligned(Scaled term, V to) { return times(term.z, power(term.k == to ? V{} : term.k - to)); }
+  static CSSM_INLINE Number aligned(Scaled term, V to) {
+    return times(term.z, power(term.k == to ? V{} : term.k - to));
+  }
 
   // z brought back to its range.
-  static Scaled normalized(Number z, V k) {
+  static CSSM_INLINE Scaled normalized(Number z, V k) {
     const V re = z.re < C(0) ? -z.re : z.re, im = z.im < C(0) ? -z.im : z.im;
     const V size = re > im ? re : im;
     const auto bits = bit_cast<typename Math::U>(size) >> K::kMantissa;
@@ -92,7 +94,7 @@ struct GoomScan {
     return {times(z, power(-exponent)), size == C(0) ? fill(-kInfinity) : k + exponent};
   }
 
-  static Scaled state(const Access& at, int64_t t, int64_t i) {
+  static CSSM_INLINE Scaled state(const Access& at, int64_t t, int64_t i) {
     return {at.state(t, i), at.state(t, at.s.sizes[0] + i).re};
   }
   static void put_state(const Access& at, int64_t t, int64_t i, Scaled h) {
@@ -100,7 +102,7 @@ struct GoomScan {
     at.put_state(t, at.s.sizes[0] + i, {h.k, V{}});
   }
   // The state before step t: zero in the lanes that it resets.
-  static Scaled before(const Access& at, int64_t t, int64_t i) {
+  static CSSM_INLINE Scaled before(const Access& at, int64_t t, int64_t i) {
     Scaled h = state(at, t, i);
     h.k = at.is_reset(t) ? fill(-kInfinity) : h.k;
     h.z = at.kept(t, h.z);
@@ -109,9 +111,9 @@ struct GoomScan {
 
   // kRows: the size where it is known.
   template <int kRows>
-  static void forward_of(const LaneSegment& s) {
+  static void forward_of(LaneSegment s) {
     const int64_t rows = kRows ? kRows : s.sizes[0];
-    for_each_step<C, true>(s, false, [&](const Access& at, int64_t t) {
+    for_each_step<C, true>(s, false, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Scaled h[kRows ? kRows : kMostRows], terms[kRows ? kRows : kMostRows];
       for (int64_t j = 0; j < rows; ++j) h[j] = before(at, t, j);
       for (int64_t i = 0; i < rows; ++i) {
@@ -134,9 +136,9 @@ struct GoomScan {
   // With g the cotangent of log h and what later steps pass back: d log x = g x / h, d log A = g w, and w^T g is passed
   // on, w[i, j] = A[i, j] h before[j] / h[i]; all of them 0 where h[i] is.
   template <int kRows>
-  static void backward_of(const LaneSegment& s) {
+  static void backward_of(LaneSegment s) {
     const int64_t rows = kRows ? kRows : s.sizes[0];
-    for_each_step<C, true>(s, true, [&](const Access& at, int64_t t) {
+    for_each_step<C, true>(s, true, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Scaled h[kRows ? kRows : kMostRows];
       Number passed[kRows ? kRows : kMostRows] = {};
       for (int64_t j = 0; j < rows; ++j) h[j] = before(at, t, j);
@@ -163,7 +165,7 @@ struct GoomScan {
     });
   }
 
-  static void forward(const LaneSegment& s) {
+  static void forward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 1: return forward_of<1>(s);
       case 2: return forward_of<2>(s);
@@ -171,7 +173,7 @@ struct GoomScan {
       default: return forward_of<0>(s);
     }
   }
-  static void backward(const LaneSegment& s) {
+  static void backward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 1: return backward_of<1>(s);
       case 2: return backward_of<2>(s);

@@ -23,7 +23,7 @@ constexpr LaneStep goom() {
 
 // Imaginary planes.
 template <class S>
-using Negated = LaneCopy<S, float, false, false, true>;
+using Negated = LaneCopy<S, float, false, true>;
 
 }  // namespace
 
@@ -40,17 +40,14 @@ const LaneKernels& lane_kernels() {
           {step<CoupledScan, float, false>(), step<CoupledScan, double, false>(), step<CoupledScan, float, true>(),
            step<CoupledScan, double, true>()},
       },
-      {{{LaneCopy<float, float, false, false>::gather, LaneCopy<float, float, false, true>::gather},
-        {LaneCopy<double, double, false, false>::gather, LaneCopy<double, double, false, true>::gather},
-        {nullptr, LaneCopy<float, float, true, true>::gather},
-        {nullptr, LaneCopy<double, double, true, true>::gather},
-        {LaneCopy<BFloat16, float, false, false>::gather, LaneCopy<BFloat16, float, false, true>::gather},
-        {LaneCopy<Float16, float, false, false>::gather, LaneCopy<Float16, float, false, true>::gather}},
+      {{LaneCopy<float, float, false>::gather, LaneCopy<double, double, false>::gather,
+        LaneCopy<float, float, true>::gather, LaneCopy<double, double, true>::gather,
+        LaneCopy<BFloat16, float, false>::gather, LaneCopy<Float16, float, false>::gather},
        {Negated<float>::gather, nullptr, nullptr, nullptr, Negated<BFloat16>::gather, Negated<Float16>::gather},
        {gather_flags<float>, gather_flags<double>},
-       {LaneCopy<float, float, false, false>::scatter, LaneCopy<double, double, false, false>::scatter,
-        LaneCopy<float, float, true, true>::scatter, LaneCopy<double, double, true, true>::scatter,
-        LaneCopy<BFloat16, float, false, false>::scatter, LaneCopy<Float16, float, false, false>::scatter},
+       {LaneCopy<float, float, false>::scatter, LaneCopy<double, double, false>::scatter,
+        LaneCopy<float, float, true>::scatter, LaneCopy<double, double, true>::scatter,
+        LaneCopy<BFloat16, float, false>::scatter, LaneCopy<Float16, float, false>::scatter},
        {Negated<float>::scatter, nullptr, nullptr, nullptr, Negated<BFloat16>::scatter, Negated<Float16>::scatter},
        {{add_to_sums<float, false>, add_to_sums<float, true>},
         {add_to_sums<double, false>, add_to_sums<double, true>}}}};

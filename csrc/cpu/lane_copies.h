@@ -20,8 +20,8 @@ inline void for_each_run(const LaneRuns& r, int parts, Body&& body) {
   }
 }
 
-// Arrays of S, complex or real, and tiles of C, complex where kComplexTile. kNegated: what is copied changes its sign.
-template <class S, class C, bool kComplex, bool kComplexTile, bool kNegated = false>
+// Arrays of S and tiles of C, complex or real. kNegated: what is copied changes its sign.
+template <class S, class C, bool kComplex, bool kNegated = false>
 struct LaneCopy {
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int W = kLanes<C>;
@@ -33,7 +33,9 @@ struct LaneCopy {
   static void gather(const void* array, void* tile, const LaneRuns& r) {
     if (with_packed(r, [&](auto components) { gather_packed<components>(array, tile, r); })) return;
     for_each_run(r, kParts, [&](int64_t from, int64_t to) {
-      gather_run(static_cast<const S*>(array) + from, static_cast<C*>(tile) + to, r);
+      const S* const first = static_cast<const S*>(array) + from;
+      __builtin_prefetch(first + kPrefetchSteps * r.array.step * kParts);
+      gather_run(first, static_cast<C*>(tile) + to, r);
     });
   }
 
@@ -88,8 +90,7 @@ struct LaneCopy {
         for (int i = 0; i < kComponents; ++i) {
           C* const component = to + component_at(r, i) + lane;
           store<C, W>(component, planes[i * kParts]);
-          if constexpr (kComplexTile)
-            store<C, W>(component + r.plane, kComplex ? planes[i * kParts + kParts - 1] : Vec<C, W>{});
+          if constexpr (kComplex) store<C, W>(component + r.plane, planes[i * kParts + 1]);
         }
       }
       for (; lane < r.lanes; ++lane) {
@@ -130,14 +131,17 @@ struct LaneCopy {
     if (r.array.lane == 0) {
       C element[2];
       gather_element(from, element, 1);
-      for (int64_t i = 0; i < r.lanes; ++i) re[i] = element[0];
-      if constexpr (kComplexTile) {
-        for (int64_t i = 0; i < r.lanes; ++i) re[r.plane + i] = element[1];
-      }
+      for (int part = 0; part < kParts; ++part) fill_run(element[part], re + part * r.plane, r.lanes);
       return;
     }
     const int64_t stride = r.array.lane * kParts;
     for (int64_t i = 0; i < r.lanes; ++i) gather_element(from + i * stride, re + i, r.plane);
+  }
+
+  static void fill_run(C value, C* to, int64_t lanes) {
+    int64_t i = 0;
+    for (; i + W <= lanes; i += W) store<C, W>(to + i, broadcast<C, W>(value));
+    for (; i < lanes; ++i) to[i] = value;
   }
 
   static void scatter_run(const C* re, S* to, const LaneRuns& r) {
@@ -147,7 +151,7 @@ struct LaneCopy {
 
   static void gather_element(const S* from, C* re, int64_t plane) {
     *re = with_sign<1>(load<C, 1>(from))[0];
-    if constexpr (kComplexTile) re[plane] = kComplex ? with_sign<1>(load<C, 1>(from + kParts - 1))[0] : C(0);
+    if constexpr (kComplex) re[plane] = with_sign<1>(load<C, 1>(from + 1))[0];
   }
   static void scatter_element(const C* re, S* to, int64_t plane) {
     store<C, 1>(to, with_sign<1>(Vec<C, 1>{*re}));
@@ -181,8 +185,7 @@ inline double sum_of(const C* values, int64_t n) {
   Vec<C, W> sums{};
   int64_t i = 0;
   for (; i + W <= n; i += W) sums += load<C, W>(values + i);
-  double sum = 0;
-  for (int k = 0; k < W; ++k) sum += sums[k];
+  double sum = sum_of_lanes<C, W>(sums);
   for (; i < n; ++i) sum += values[i];
   return sum;
 }
@@ -195,6 +198,7 @@ inline void add_to_sums(const void* tile, double* sums, const LaneRuns& r) {
       const C* const values = static_cast<const C*>(tile) + from + part * r.plane;
       double* const sum = sums + to + part;
       if (r.array.lane == 0) {
+        __builtin_prefetch(sum + 4 * r.array.step * kParts, 1);
         *sum += sum_of(values, r.lanes);
       } else {
         for (int64_t i = 0; i < r.lanes; ++i) sum[i * r.array.lane * kParts] += values[i];

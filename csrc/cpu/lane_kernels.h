@@ -17,6 +17,7 @@ struct LaneTile {
   void* data;
   int64_t step, row, column;  // to the next step, and to the next component in each of its dimensions
   bool adds;                  // a gradient that several steps or components add to; zero at first
+  bool real;                  // beside complex ones: its imaginary planes are neither read nor written
 };
 
 // Some steps of a block. Steps are counted in the order of the recurrence.
@@ -42,9 +43,10 @@ struct LaneSegment {
 enum class LaneNumber : int { kF32, kF64, kC64, kC128 };
 inline constexpr int kNumLaneNumbers = 4;
 
+// A segment is given by value: no store to a tile can change it, and the compiler keeps it in registers.
 struct LaneStep {
-  void (*forward)(const LaneSegment&);
-  void (*backward)(const LaneSegment&);  // all states are there; steps are taken from the last
+  void (*forward)(LaneSegment);
+  void (*backward)(LaneSegment);  // all states are there; steps are taken from the last
   // A state that is kept otherwise within a scan than in memory takes `state_parts` rows for each of its components,
   // and is converted in place: where it starts, given or zero, and where the scan ends. Null: it is kept as it is.
   int64_t state_parts = 1;
@@ -65,8 +67,8 @@ struct LaneRuns {
 };
 
 struct LaneCopies {
-  // Real elements into a complex tile get an imaginary part of 0; half precision is widened.
-  void (*gather[6][2])(const void* array, void* tile, const LaneRuns&);  // by DType, and whether the tile is complex
+  // By DType. Half precision is widened.
+  void (*gather[6])(const void* array, void* tile, const LaneRuns&);
   void (*gather_negated[6])(const void* array, void* tile, const LaneRuns&);   // real into real
   void (*gather_flags[2])(const uint8_t* array, void* tile, const LaneRuns&);  // by whether the tile is double
   void (*scatter[6])(const void* tile, void* array, const LaneRuns&);          // a real array takes the real part

@@ -38,13 +38,14 @@ class Task {
         parts_(is_complex(p.dtype) ? 2 : 1),
         steps_(p.shape[p.axis]) {
     // Scalars of a lane and step, for each part of a number.
-    int64_t rows = p.reset.data ? 1 : 0;
-    for (const LaneArray& in : p.in) rows += in.data ? (backward ? 2 : 1) * in.rows * in.columns : 0;
-    rows += 1 + (backward ? states() : 0);
+    int64_t rows = (p.reset.data ? 1 : 0) + components() + (backward ? states() : 0);
+    for (const LaneArray& in : p.in) {
+      if (in.data && in.strides[p.axis] != 0) rows += (backward ? 2 : 1) * in.rows * in.columns;
+    }
     const int64_t bytes = rows * parts_ * scalar_;
     most_lanes_ = kTileBytes / (bytes * std::min(steps_, kFewestSteps)) / kLaneGroup * kLaneGroup;
     most_lanes_ = std::clamp(most_lanes_, kLaneGroup, kMostLanes);
-    const int64_t lanes = std::min(most_lanes_, whole_groups(box.inner() * box.rows()));
+    const int64_t lanes = whole_groups(LaneBlocks(box, most_lanes_).lanes());
     pitch_ = lanes + kLaneGroup;  // rows a power of two apart would share few sets of the first-level cache
     most_steps_ = std::clamp(kTileBytes / (bytes * lanes), kFewestSteps, kMostSteps);
     most_steps_ = std::min(most_steps_, steps_);
@@ -143,6 +144,7 @@ class Task {
     const auto tile = [&](const LaneArray& array, int64_t at) {
       LaneTile out{};
       if (!array.data) return out;
+      out.real = parts_ == 2 && array.parts() == 1;
       out.data = memory + at * scalar_;
       out.column = array.columns > 1 ? parts_ * pitch_ : 0;
       out.row = array.rows > 1 ? array.columns * parts_ * pitch_ : 0;
@@ -244,9 +246,9 @@ class Task {
     for (const LaneRun& run : runs_) {
       const int64_t from = (start_of(array, begin) + run.at[slot]) * int64_t(element_bytes(array.dtype));
       const LaneRuns runs = between(array, slot, tile, steps, run);
-      copies.gather[type][parts_ == 2 && !array.imaginary](array.data + from, at(tile, run), runs);
+      copies.gather[type](array.data + from, at(tile, run), runs);
       if (!array.imaginary) continue;
-      const auto gather = array.conjugated ? copies.gather_negated[type] : copies.gather[type][false];
+      const auto gather = array.conjugated ? copies.gather_negated[type] : copies.gather[type];
       gather(array.imaginary + from, imaginary_at(tile, run), runs);
     }
   }
@@ -280,7 +282,7 @@ class Task {
     return array;
   }
   LaneTile state_tile(void* state) const {
-    return {state, 0, p_.state_columns * parts_ * pitch_, parts_ * pitch_, false};
+    return {state, 0, p_.state_columns * parts_ * pitch_, parts_ * pitch_, false, false};
   }
 
   void start(const LaneArray& array, int slot, void* state) const {

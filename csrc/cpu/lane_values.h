@@ -96,16 +96,18 @@ struct LaneAccess {
     return t * tile.step + row * tile.row + column * tile.column;
   }
   Number read(const LaneTile& tile, int64_t t, int64_t row = 0, int64_t column = 0) const {
+    if (kComplex && tile.real) return {read_real(tile, t, row, column)};
     return read(tile.data, at(tile, t, row, column));
   }
   // A result, or a share of a gradient.
   void put(const LaneTile& tile, int64_t t, int64_t row, int64_t column, Number value) const {
     if (!tile.data) return;
+    if (kComplex && tile.real) return put_real(tile, t, row, column, value.re);
     const int64_t to = at(tile, t, row, column);
     write(tile.data, to, tile.adds ? read(tile.data, to) + value : value);
   }
 
-  // Of an operand that is real beside complex ones: nothing else of its tile is read, or need be written.
+  // Of an operand that is real beside complex ones.
   V read_real(const LaneTile& tile, int64_t t, int64_t row, int64_t column) const {
     return load<C, kLanes<C>>(static_cast<const C*>(tile.data) + at(tile, t, row, column) + lane);
   }
@@ -139,7 +141,7 @@ struct LaneAccess {
 
 // Calls body(access, t) for every step, in order or from the last, and vector of lanes.
 template <class C, bool kComplex, class Body>
-inline void for_each_step(const LaneSegment& s, bool backward, Body&& body) {
+CSSM_INLINE void for_each_step(const LaneSegment& s, bool backward, Body&& body) {
   for (int64_t i = 0; i < s.steps; ++i) {
     const int64_t t = backward ? s.steps - 1 - i : i;
     for (int64_t lane = 0; lane < s.lanes; lane += kLanes<C>) body(LaneAccess<C, kComplex>{s, lane}, t);

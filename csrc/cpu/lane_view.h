@@ -2,6 +2,7 @@
 // are worked on together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -66,6 +67,7 @@ class LaneBlocks {
  public:
   LaneBlocks(const LaneBox& box, int64_t most);
   int64_t count() const { return parts_ * groups_; }
+  int64_t lanes() const { return part_lanes_ * std::min(group_rows_, box_.rows()); }  // of a block, at most
   void runs(int64_t block, std::vector<LaneRun>& into) const;
 
  private:

@@ -3,9 +3,6 @@
 #include "common/simd.h"
 #include "cpu/vector_math.h"
 
-#define CSSM_INLINE __attribute__((always_inline)) inline
-#define CSSM_INLINE_BODY __attribute__((always_inline))  // of a lambda
-
 namespace cssm {
 namespace CSSM_ISA {
 namespace {
@@ -37,20 +34,6 @@ struct Lanes {
   template <class S>
   static __attribute__((noinline)) void store_some(S* to, Vector value, int64_t count) {
     for (int64_t i = 0; i < count; ++i) store<C, 1>(to + i, Vec<C, 1>{value[i]});
-  }
-
-  static CSSM_INLINE C total(Vector v) { return total_of(v, std::make_integer_sequence<int, V / 2>{}); }
-
- private:
-  template <class T, int... I>
-  static CSSM_INLINE C total_of(T v, std::integer_sequence<int, I...>) {
-    constexpr int kHalf = sizeof...(I);
-    if constexpr (kHalf == 1) {
-      return v[0] + v[1];
-    } else {
-      const Vec<C, kHalf> sum = __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + kHalf)...);
-      return total_of(sum, std::make_integer_sequence<int, kHalf / 2>{});
-    }
   }
 };
 
@@ -146,7 +129,7 @@ struct Norm {
     const int64_t width = padded(b.channels);
     C means[R];
     Vector squares[R] = {};
-    for (int r = 0; r < R; ++r) means[r] = L::total(sums[r]) * share;
+    for (int r = 0; r < R; ++r) means[r] = sum_of_lanes<C, L::V>(sums[r]) * share;
     for_each_vector(b.channels, [&](int64_t c, int64_t count, auto whole) CSSM_INLINE_BODY {
       for (int r = 0; r < R; ++r) {
         C* const at = rows + r * width + c;
@@ -155,7 +138,7 @@ struct Norm {
         squares[r] += d * d;
       }
     });
-    for (int r = 0; r < R; ++r) scales[r] = C(1) / std_of(L::total(squares[r]) * share + C(b.eps));
+    for (int r = 0; r < R; ++r) scales[r] = C(1) / std_of(sum_of_lanes<C, L::V>(squares[r]) * share + C(b.eps));
   }
   static CSSM_INLINE C std_of(float variance) { return __builtin_sqrtf(variance); }
   static CSSM_INLINE C std_of(double variance) { return __builtin_sqrt(variance); }
@@ -240,8 +223,8 @@ struct Norm {
     const C share = C(1) / C(b.channels);
     C of_means[R], of_products[R];
     for (int r = 0; r < R; ++r) {
-      of_means[r] = L::total(means[r]) * share;
-      of_products[r] = L::total(products[r]) * share;
+      of_means[r] = sum_of_lanes<C, L::V>(means[r]) * share;
+      of_products[r] = sum_of_lanes<C, L::V>(products[r]) * share;
     }
     for_each_vector(b.channels, [&](int64_t c, int64_t count, auto whole) CSSM_INLINE_BODY {
       for (int r = 0; r < R; ++r) {

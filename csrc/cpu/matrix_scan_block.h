@@ -16,9 +16,9 @@ struct MatrixScan {
 
   // kRows: the size where it is known, and loops are unrolled.
   template <int kRows>
-  static void forward_of(const LaneSegment& s) {
+  static void forward_of(LaneSegment s) {
     const int rows = kRows ? kRows : int(s.sizes[0]);
-    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, false, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Number before[kRows ? kRows : kMostRows];
       for (int j = 0; j < rows; ++j) before[j] = at.kept(t, at.state(t, j));
       for (int i = 0; i < rows; ++i) {
@@ -32,9 +32,9 @@ struct MatrixScan {
 
   // g = ct + what later steps pass back; dx = g, dA = g h before^T, and A^T g is passed on.
   template <int kRows>
-  static void backward_of(const LaneSegment& s) {
+  static void backward_of(LaneSegment s) {
     const int rows = kRows ? kRows : int(s.sizes[0]);
-    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) {
+    for_each_step<C, kComplex>(s, true, [&](const Access& at, int64_t t) CSSM_INLINE_BODY {
       Number before[kRows ? kRows : kMostRows], passed[kRows ? kRows : kMostRows] = {};
       for (int j = 0; j < rows; ++j) before[j] = at.kept(t, at.state(t, j));
       for (int i = 0; i < rows; ++i) {
@@ -51,14 +51,14 @@ struct MatrixScan {
     });
   }
 
-  static void forward(const LaneSegment& s) {
+  static void forward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 2: return forward_of<2>(s);
       case 3: return forward_of<3>(s);
       default: return forward_of<0>(s);
     }
   }
-  static void backward(const LaneSegment& s) {
+  static void backward(LaneSegment s) {
     switch (s.sizes[0]) {
       case 2: return backward_of<2>(s);
       case 3: return backward_of<3>(s);

@@ -220,6 +220,11 @@ struct Spectral {
   using Shape = FrameShape<C>;
   using Indices = std::make_integer_sequence<int, L>;
 
+  // Whether vectors a step apart are cache lines, which alone are worth storing past the caches.
+  static bool whole_lines(const C* first, int64_t step) {
+    return kVectorBytes == 64 && reinterpret_cast<uintptr_t>(first) % 64 == 0 && step * int64_t(sizeof(C)) % 64 == 0;
+  }
+
   static int64_t mirror(const Shape& shape, int64_t f) { return f == 0 ? 0 : shape.width - f; }
 
   static void rows_forward(const Shape& shape, PairRange pairs, const C* rows, int64_t pixel_step, C* z, C* scratch) {
@@ -244,9 +249,7 @@ struct Spectral {
 
   static void rows_inverse(const Shape& shape, PairRange pairs, const C* z, C scale, C* rows, int64_t pixel_step,
                            bool stream, C* scratch) {
-    const bool whole_lines =
-        kVectorBytes == 64 && reinterpret_cast<uintptr_t>(rows) % 64 == 0 && pixel_step * int64_t(sizeof(C)) % 64 == 0;
-    if (stream && whole_lines) {
+    if (stream && whole_lines(rows, pixel_step)) {
       rows_inverse_to<true>(shape, pairs, z, scale, rows, pixel_step, scratch);
     } else {
       rows_inverse_to<false>(shape, pairs, z, scale, rows, pixel_step, scratch);
@@ -316,18 +319,31 @@ struct Spectral {
     }
   }
 
-  static void store_column(int64_t units, const C* column, PartScale<C> scale, C* to, int64_t step, int64_t channels) {
+  template <bool kStream>
+  static void store_column_to(int64_t units, const C* column, PartScale<C> scale, C* to, int64_t step,
+                              int64_t channels) {
     for (int64_t i = 0; i < units; ++i, to += step, column += kU) {
       const Lanes<C> value = load_lanes(column);
       const auto re = value.re * scale.re, im = value.im * scale.im;
+      const auto low = low_pairs(re, im, Indices{}), high = high_pairs(re, im, Indices{});
+      if constexpr (kStream) {
+        store_streaming<C, L>(to, low);
+        store_streaming<C, L>(to + L, high);
+        continue;
+      }
       C padded[kU];
       C* const whole = channels < L ? padded : to;
-      store<C, L>(whole, low_pairs(re, im, Indices{}));
-      store<C, L>(whole + L, high_pairs(re, im, Indices{}));
+      store<C, L>(whole, low);
+      store<C, L>(whole + L, high);
       if (channels < L) {
         for (int64_t c = 0; c < 2 * channels; ++c) to[c] = padded[c];
       }
     }
+  }
+  static void store_column(int64_t units, const C* column, PartScale<C> scale, C* to, int64_t step, int64_t channels,
+                           bool stream) {
+    const auto put = stream && channels == L && whole_lines(to, step) ? store_column_to<true> : store_column_to<false>;
+    put(units, column, scale, to, step, channels);
   }
 
   template <class S>

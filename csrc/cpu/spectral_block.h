@@ -69,7 +69,8 @@ struct SpectralKernelsOf {
   void (*add)(int64_t units, const C* from, C* to);
   // Between planar units and complex numbers, `channels` (at most `lanes`) of them every `step` scalars.
   void (*load_column)(int64_t units, const C* from, int64_t step, int64_t channels, PartScale<C>, C* column);
-  void (*store_column)(int64_t units, const C* column, PartScale<C>, C* to, int64_t step, int64_t channels);
+  void (*store_column)(int64_t units, const C* column, PartScale<C>, C* to, int64_t step, int64_t channels,
+                       bool stream);
   // Pixels of `channels` (at most `lanes`) values every `step` elements, to and from `lanes` computed ones.
   void (*gather[kNumStorages])(const char* from, int64_t step, int64_t pixels, int64_t channels, C* to);
   void (*scatter[kNumStorages])(const C* from, int64_t pixels, int64_t channels, char* to, int64_t step);

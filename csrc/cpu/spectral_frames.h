@@ -108,9 +108,10 @@ class SpectralFrames {
     kernels.load_column(shape.height, reinterpret_cast<const C*>(spectrum) + at(block, f),
                         2 * shape.columns() * channels, block_channels(block), scale, column);
   }
-  void store_column(const C* column, PartScale<C> scale, char* spectrum, int64_t block, int64_t f) const {
+  void store_column(const C* column, PartScale<C> scale, char* spectrum, int64_t block, int64_t f,
+                    bool stream = false) const {
     kernels.store_column(shape.height, column, scale, reinterpret_cast<C*>(spectrum) + at(block, f),
-                         2 * shape.columns() * channels, block_channels(block));
+                         2 * shape.columns() * channels, block_channels(block), stream);
   }
 
  private:

@@ -105,7 +105,7 @@ struct VectorMath {
     V sin, cos;
   };
 
-  static V exp(V x) {
+  static CSSM_INLINE V exp(V x) {
     x = x > K::kExpHigh ? fill(K::kExpHigh) : x;
     x = x < K::kExpLow ? fill(K::kExpLow) : x;
     constexpr C kShift = K::kRound + C(K::kBias - 1);
@@ -118,7 +118,7 @@ struct VectorMath {
     return (p + p) * half_scale;
   }
 
-  static V log(V x) {
+  static CSSM_INLINE V log(V x) {
     const auto subnormal = x < K::kSmallestNormal;
     const V scaled = subnormal ? x * C(Bits(2) << K::kMantissa) : x;
     // x = m 2^e with m from sqrt(1/2) to sqrt(2): adding the difference of bits carries into the exponent from sqrt(2).
@@ -138,7 +138,7 @@ struct VectorMath {
     return x == C(0) ? fill(-K::kInfinity) : y;
   }
 
-  static SinCos sincos(V x) {
+  static CSSM_INLINE SinCos sincos(V x) {
     const Reduced reduced = reduce(x);
     const V r = reduced.r, z = r * r;
     const V sin_r = r * z * polynomial(z, K::kSin) + r;
@@ -150,7 +150,7 @@ struct VectorMath {
             flip(odd ? sin_r : cos_r, ((quarters + 1) & 2) << kToSign)};
   }
 
-  static V atan2(V y, V x) {
+  static CSSM_INLINE V atan2(V y, V x) {
     const V ax = bit_cast<V>(bit_cast<U>(x) & ~kSign), ay = bit_cast<V>(bit_cast<U>(y) & ~kSign);
     const auto swapped = ay > ax;
     const V large = swapped ? ay : ax, small = swapped ? ax : ay;
