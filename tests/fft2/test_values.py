@@ -129,3 +129,15 @@ def test_same_bits_from_run_to_run(rng):
     first = [np.asarray(v).tobytes() for v in run(x)]
     for _ in range(5):
         assert [np.asarray(v).tobytes() for v in run(x)] == first
+
+
+@pytest.mark.parametrize("channels", [64, 40])
+def test_large_results_which_pass_the_caches_have_the_same_bits(channels, rng):
+    forward = jax.jit(lambda x: rfft2_cl(x, implementation="cpu"))
+    inverse = jax.jit(lambda x_hat: irfft2_cl(x_hat, 48, implementation="cpu"))
+    x = random_array(rng, (100, 32, 48, channels), "float32")
+    x_hat = np.asarray(forward(x))
+    frames = np.asarray(inverse(x_hat))
+    for i in range(0, 100, 9):
+        np.testing.assert_array_equal(x_hat[i], forward(x[i]))
+        np.testing.assert_array_equal(frames[i], inverse(x_hat[i]))

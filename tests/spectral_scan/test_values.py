@@ -216,3 +216,13 @@ def test_same_bits_from_run_to_run(rng):
     first = [np.asarray(v).tobytes() for v in run(operands, cotangents)]
     for _ in range(5):
         assert [np.asarray(v).tobytes() for v in run(operands, cotangents)] == first
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_large_operands_which_pass_the_caches_have_the_same_bits(reverse, rng):
+    x = random_array(rng, (6, 17, 32, 48, 64), "float32")
+    k_hat = 0.9 * random_array(rng, (32, 25, 64), "complex64")
+    scan = jax.jit(lambda x: spectral_scan(x, k_hat, reverse=reverse, implementation="cpu"))
+    y = np.asarray(scan(x))
+    for i in range(6):
+        np.testing.assert_array_equal(y[i], scan(x[i]))
