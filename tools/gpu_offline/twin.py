@@ -125,7 +125,8 @@ def built() -> Path:
     with locked(cache_folder("twin")):
         library = cache_folder("twin") / f"{source_hash(_FLAGS)}.so"
         if not library.exists():
-            made = build(REPOSITORY, cache_folder("twin-build"))
+            checkout = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:16]  # CMake's folders know their source
+            made = build(REPOSITORY, cache_folder(f"twin-build-{checkout}"))
             shutil.copy(made, library.with_suffix(".part"))
             library.with_suffix(".part").rename(library)
     return library
