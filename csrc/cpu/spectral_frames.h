@@ -67,10 +67,13 @@ class SpectralFrames {
     kernels.rows_forward(shape, pairs, planes, step, z, transform_scratch());
   }
 
-  // Fetches a group's pixels, from its first block on, into the second cache.
-  void prefetch_pixels(const char* frame, int64_t block, Range pixels) const {
+  // Fetches part i of a group's pixels, two parts a column, from its first block on, into the second cache. Three of
+  // four: requests beyond what a core can have under way are lost, and those left to the transform go with its work.
+  void prefetch_part(const char* frame, int64_t block, int64_t i) const {
+    const Range pixels = part(shape.height * shape.width, 2 * shape.columns(), i);
     const char* const group = frame + block * kernels.lanes * pixel_bytes_;
-    for (int64_t i = pixels.begin; i < pixels.end; ++i) __builtin_prefetch(group + i * channels * pixel_bytes_, 0, 2);
+    const int64_t end = pixels.begin + 3 * (pixels.end - pixels.begin) / 4;
+    for (int64_t p = pixels.begin; p < end; ++p) __builtin_prefetch(group + p * channels * pixel_bytes_, 0, 2);
   }
 
   void rows_inverse(const C* z, C scale, PairRange pairs, char* frame, int64_t block, bool stream) const {

@@ -11,6 +11,7 @@ class Forward {
       : in_(p, kernels), frames_(in_.frames), p_(p), out_(out) {
     const int64_t frames = in_.batches() * p.steps * (out.last_only ? 1 : 2);
     stream_ = outgrows_cache(frames * frames_.frame_bytes());
+    fetch_ = frames * frames_.frame_bytes() >= last_level_cache_bytes();
   }
 
   void run(ThreadPool& pool) const {
@@ -30,8 +31,7 @@ class Forward {
     const int64_t groups = range.end - range.begin, in_group = frames_.group_blocks();
     const int64_t z_bytes = in_group * frames_.z_size() * int64_t(sizeof(C));
     const int64_t most = std::min(p_.steps, window_steps(sharing.spread, z_bytes));
-    // Columns leave the memory idle, in which frames of the next window can come.
-    const bool fetches = stream_ && most * z_bytes <= kWindowBytes;
+    const bool fetches = fetch_ && most * z_bytes <= kWindowBytes;
     const int64_t block_size = 2 * frames_.spectrum_size() + most * frames_.z_size();
     C* const memory = workspace(Purpose::kBlock).template get<C>(groups * in_group * block_size);
     const auto for_blocks = [&](int64_t group, const auto& body) {
@@ -54,14 +54,8 @@ class Forward {
       });
       const int64_t next = fetches ? std::min(most, p_.steps - begin - steps) : 0;
       sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
-        const int64_t f = i % shape.columns();
         for_blocks(i / shape.columns(), [&](const Block& b) {
-          column(b, f, {begin, begin + steps});
-          if (b.channels % in_group) return;
-          const Range pixels = part(shape.height * shape.width, shape.columns(), f);
-          for (int64_t step = begin + steps; step < begin + steps + next; ++step) {
-            frames_.prefetch_pixels(in_.x(b.batch, step), b.channels, pixels);
-          }
+          column(b, i % shape.columns(), {begin, begin + steps}, b.channels % in_group ? 0 : next);
         });
       });
       const int64_t first_out = out_.last_only ? std::min(p_.steps - 1 - begin, steps) : 0;
@@ -83,7 +77,8 @@ class Forward {
     if (stream_) frames_.kernels.fence();
   }
 
-  void column(const Block& b, int64_t f, Range steps) const {
+  // Fetches parts of the frames of `next` steps after these: columns leave the memory idle.
+  void column(const Block& b, int64_t f, Range steps, int64_t next) const {
     constexpr C kIn = kSpectrumScale, kOut = C(1) / kSpectrumScale;
     C* const k = b.k + f * frames_.column_size();
     C* const state = b.state + f * frames_.column_size();
@@ -97,7 +92,10 @@ class Forward {
         frames_.store_column(state, {kOut, kOut}, checkpoint, b.channels, f);
       }
       C* const z = b.z + (i - steps.begin) * frames_.z_size();
+      const char* const ahead = i - steps.begin < next ? in_.x(b.batch, steps.end + i - steps.begin) : nullptr;
+      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f);
       in_.step(b.batch, i, f, z, k, state, state);
+      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f + 1);
       if ((!out_.last_only || i == p_.steps - 1) && !in_.starts(b.batch, i)) {
         frames_.kernels.column_inverse(frames_.shape, f, state, z, frames_.transform_scratch());
       }
@@ -118,7 +116,7 @@ class Forward {
   const SpectralFrames<C>& frames_;
   const SpectralProblem& p_;
   const SpectralForward& out_;
-  bool stream_;
+  bool stream_, fetch_;
 };
 
 }  // namespace
