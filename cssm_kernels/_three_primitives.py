@@ -5,7 +5,8 @@
     vjp      (operands..., cotangent? of each result) -> the gradients wanted, each of its operand's shape and dtype
 
 The derivative of `scan` is `tangent`, the transpose of `tangent` is `vjp`; those two take their own derivatives from their
-definitions. Operands alone are kept from forward to backward: a native `vjp` computes the states again.
+definitions. Operands alone are kept from forward to backward, and a native `vjp` computes the states again, unless the
+operation says what more `scan` may save for it.
 """
 
 from __future__ import annotations
@@ -36,27 +37,37 @@ def three_primitives(
     definition: Callable[..., Sequence[Array]],
     linear: tuple[int, ...],
     components: int = 0,
+    frame_dims: int = 0,
     lane_axes: tuple[str, ...] = (),
     native_scan: Mapping[tuple[str, str], NativeForm] = {},
     native_vjp: Mapping[tuple[str, str], NativeForm] = {},
+    saves: bool = False,
 ) -> ThreePrimitives:
     """Make and tie the primitives of an operation.
 
     Args:
-      name, results, definition, components, lane_axes: of `scan`; see `RecurrencePrimitive`.
+      name, results, definition, components, frame_dims, lane_axes: of `scan`; see `RecurrencePrimitive`.
       linear: indices of the operands in which, taken together, the results are linear.
       native_scan: {(platform, implementation): form}, form(*operands, axis, reverse, **params) -> (y, final), or None for
         operands it cannot take.
       native_vjp: the same of vjp, form(*operands, ct, ct_final, axis, reverse, wants, **params) -> the gradients wanted;
         `wants` has one bool an operand. A cotangent is None where it is zero, and otherwise whole.
+      saves: `scan` has a parameter `saves`, with which one more result comes last: tangent and vjp take it as their last
+        operand, their definitions do without, and it has no derivative.
     """
-    common: dict[str, Any] = dict(components=components, lane_axes=lane_axes)
+    common: dict[str, Any] = dict(components=components, frame_dims=frame_dims, lane_axes=lane_axes)
+
+    kept = 1 if saves else 0
+    unsaved = {"saves": False} if saves else {}
 
     def tangent_results(*operands, **params):
+        operands = operands[: len(operands) - kept]
+        params |= unsaved
         return results(*map(_broadcast_type, *_halves(operands)), **params)
 
     def tangent_definition(*operands, **params):
-        primals, tangents = _halves(operands)
+        primals, tangents = _halves(operands[: len(operands) - kept])
+        params |= unsaved
         shapes = [_broadcast_type(*pair) for pair in zip(primals, tangents)]
         primals = [p if t is None else jnp.broadcast_to(p, s.shape) for p, t, s in zip(primals, tangents, shapes)]
         live = [i for i, t in enumerate(tangents) if t is not None]
@@ -67,7 +78,8 @@ def three_primitives(
         return [(operand.shape, operand.dtype) for operand, wanted in zip(operands, wants) if wanted]
 
     def vjp_definition(*operands, wants, **params):
-        primals, cotangents = operands[: len(wants)], operands[len(wants) :]
+        primals, cotangents = operands[: len(wants)], operands[len(wants) : len(operands) - kept]
+        params |= unsaved
         live = [i for i, wanted in enumerate(wants) if wanted]
         outs, pull_back = jax.vjp(_of(live, primals, definition, params), *(primals[i] for i in live))
         return pull_back([jnp.zeros_like(o) if ct is None else ct for o, ct in zip(outs, cotangents)])
@@ -87,27 +99,36 @@ def three_primitives(
     def scan_jvp(primals, tangents, **params):
         is_flag = [p is not None and p.dtype == jnp.bool_ for p in primals]
         tangents = [None if flag else t for flag, t in zip(is_flag, tangents)]
-        return scan(*primals, **params), tangent(*primals, *tangents, **params)
+        if not saves:
+            return scan(*primals, **params), tangent(*primals, *tangents, **params)
+        saved = params.pop("saves")
+        outs = scan(*primals, saves=True, **params)
+        out_tangents = tangent(*primals, *tangents, outs[-1], **params)
+        return (outs, [*out_tangents, None]) if saved else (outs[:-1], out_tangents)
 
     def scan_transpose(cotangents, operands, is_linear, **params):
         if any(wanted and i not in linear for i, wanted in enumerate(is_linear)):
             raise NotImplementedError(f"{name} is not linear in these operands together: differentiate it instead")
         # The derivative in an operand that is linear does not depend on its value.
         primals = [jnp.zeros(o.aval.shape, o.aval.dtype) if w else o for o, w in zip(operands, is_linear)]
-        return pull_back(cotangents, primals, is_linear, **params)
+        if params.pop("saves", False):
+            cotangents = cotangents[:-1]
+        return pull_back(cotangents, primals, is_linear, None, **params)
 
     def tangent_transpose(cotangents, operands, is_linear, **params):
+        *operands, saved = operands if saves else (*operands, None)
         primals, tangents = _halves(operands)
-        wants = tuple(is_linear[len(primals) :])
+        wants = tuple(is_linear[len(primals) : len(operands)])
         types = [t.aval if wanted else None for t, wanted in zip(tangents, wants)]
         primals = [p if t is None else jnp.broadcast_to(p, _broadcast_type(p, t).shape) for p, t in zip(primals, types)]
-        grads = pull_back(cotangents, primals, wants, **params)
-        return [None] * len(primals) + [None if t is None else sum_to(g, t.shape) for g, t in zip(grads, types)]
+        grads = pull_back(cotangents, primals, wants, saved, **params)
+        grads = [None if t is None else sum_to(g, t.shape) for g, t in zip(grads, types)]
+        return [*[None] * len(primals), *grads, *[None] * kept]
 
-    def pull_back(cotangents, primals, wants, **params):
+    def pull_back(cotangents, primals, wants, saved, **params):
         """A gradient for each operand wanted, None for the others."""
         cotangents = [None if type(ct) is ad.Zero else ct for ct in cotangents]
-        grads = iter(vjp(*primals, *cotangents, wants=tuple(wants), **params))
+        grads = iter(vjp(*primals, *cotangents, *[saved] * kept, wants=tuple(wants), **params))
         return [next(grads) if wanted else None for wanted in wants]
 
     scan.def_jvp(scan_jvp)

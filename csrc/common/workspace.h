@@ -36,7 +36,7 @@ class Workspace {
 };
 
 // One set a thread and a purpose.
-enum class Purpose { kBlock, kColumn, kMatrix, kPixels, kTransform, kCount };
+enum class Purpose { kBlock, kColumn, kMatrix, kPixels, kRows, kTransform, kCount };
 Workspace& workspace(Purpose);
 
 }  // namespace cssm

@@ -45,8 +45,8 @@ void dense_forward(const DenseProblem& p, const char* x, const char* w, const ch
   parallel_for(pool, tasks, [&](int64_t task) {
     const Range own = part(p.rows, tasks, task);
     const int64_t at = own.begin * y_row;
-    dense.kernels.rows(
-        {own.end - own.begin, p.depth, p.width, x + own.begin * x_row, packed, minus ? minus + at : nullptr, y + at});
+    dense.kernels.rows({own.end - own.begin, p.depth, p.width, x + own.begin * x_row, packed,
+                        minus ? minus + at : nullptr, y + at, false});
   });
 }
 
@@ -70,7 +70,8 @@ void dense_backward(const DenseProblem& p, const char* x, const char* w, const c
         dense.kernels.sums({rows, p.depth, p.width, x ? x + row * x_row : nullptr, ct + row * y_row, dw ? to : nullptr,
                             dbias ? to + products : nullptr});
       }
-      if (dx) dense.kernels.rows({rows, p.width, p.depth, ct + row * y_row, transposed, nullptr, dx + row * x_row});
+      if (dx)
+        dense.kernels.rows({rows, p.width, p.depth, ct + row * y_row, transposed, nullptr, dx + row * x_row, false});
     }
   });
   if (dw) write_part_sums(sums.get(), parts, set, products, p.dtype, dw);

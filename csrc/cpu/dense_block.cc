@@ -49,8 +49,9 @@ struct Dense {
     store<C, V>(lanes, value);
     for (int64_t i = 0; i < (kWhole ? V : count < V ? count : V); ++i) to[i] += To(lanes[i]);
   }
-  template <bool kWhole>
+  template <bool kWhole, bool kStream>
   static CSSM_INLINE void store_lanes(C* to, Vector value, int64_t count) {
+    if constexpr (kWhole && kStream) return store_streaming<C, V>(to, value);
     if constexpr (kWhole) return store<C, V>(to, value);
     for (int64_t i = 0; i < V && i < count; ++i) to[i] = value[i];
   }
@@ -84,63 +85,91 @@ struct Dense {
     }
   }
 
-  template <int R, int N, bool kWhole>
+  // Sums are indexed by constants alone, which keeps them in registers.
+  template <int R, int N, bool kWhole, bool kStream>
   static CSSM_INLINE void rows_tile(const DenseRows& b, int64_t row, const C* packed, int64_t column) {
-    const C* const x = static_cast<const C*>(b.x) + row * b.depth;
+    const int64_t depth = b.depth, width = b.width, at = row * width + column;
+    const C* x = static_cast<const C*>(b.x) + row * depth;
     Vector sums[R][N];
-    for (int n = 0; n < N; ++n) {
+    unrolled<N>([&](auto n) {
       const Vector bias = load<C, V>(packed + n * V);
-      for (int r = 0; r < R; ++r) sums[r][n] = bias;
-    }
-    const C* w = packed + kTileWidth;
-    for (int64_t k = 0; k < b.depth; ++k, w += kTileWidth) {
+      unrolled<R>([&](auto r) { sums[r][n] = bias; });
+    });
+    const C* const end = x + depth;
+    for (const C* w = packed + kTileWidth; x < end; ++x, w += kTileWidth) {
       Vector factors[N];
-      for (int n = 0; n < N; ++n) factors[n] = load<C, V>(w + n * V);
-      for (int r = 0; r < R; ++r) {
-        const Vector value = broadcast<C, V>(x[r * b.depth + k]);
-        for (int n = 0; n < N; ++n) sums[r][n] += value * factors[n];
-      }
+      unrolled<N>([&](auto n) { factors[n] = load<C, V>(w + n * V); });
+      unrolled<R>([&](auto r) {
+        const Vector value = broadcast<C, V>(x[r * depth]);
+        unrolled<N>([&](auto n) { sums[r][n] += value * factors[n]; });
+      });
     }
-    const int64_t at = row * b.width + column;
-    const C* const minus = b.minus ? static_cast<const C*>(b.minus) + at : nullptr;
+    if (const C* const minus = static_cast<const C*>(b.minus)) {
+      unrolled<R>([&](auto r) {
+        unrolled<N>(
+            [&](auto n) { sums[r][n] -= load_lanes<kWhole>(minus + at + r * width + n * V, width - column - n * V); });
+      });
+    }
     C* const y = static_cast<C*>(b.y) + at;
-    for (int r = 0; r < R; ++r) {
-      for (int n = 0; n < N; ++n) {
-        const int64_t to = r * b.width + n * V, lanes = b.width - column - n * V;
-        if (minus) sums[r][n] -= load_lanes<kWhole>(minus + to, lanes);
-        store_lanes<kWhole>(y + to, sums[r][n], lanes);
-      }
-    }
+    unrolled<R>([&](auto r) {
+      unrolled<N>(
+          [&](auto n) { store_lanes<kWhole, kStream>(y + r * width + n * V, sums[r][n], width - column - n * V); });
+    });
   }
 
-  static void rows(const DenseRows& b) {
+  // Only whole cache lines are worth storing past the caches.
+  static bool whole_lines(const void* to, int64_t row) {
+    return kVectorBytes == 64 && reinterpret_cast<uintptr_t>(to) % 64 == 0 && row * int64_t(sizeof(C)) % 64 == 0;
+  }
+
+  template <bool kStream>
+  static void rows_to(const DenseRows& b) {
     const C* const packed = static_cast<const C*>(b.packed);
     for_tiles(b.rows, [&](int64_t row, auto size) {
       for_columns(b.width, [&](int64_t column, auto vectors, auto whole) {
         const C* const tile = packed + column / kTileWidth * tile_size(b.depth);
-        rows_tile<size(), vectors(), whole()>(b, row, tile, column);
+        rows_tile<size(), vectors(), whole(), kStream>(b, row, tile, column);
       });
     });
+  }
+  static void rows(const DenseRows& b) {
+    if (b.stream && whole_lines(b.y, b.width)) {
+      rows_to<true>(b);
+    } else {
+      rows_to<false>(b);
+    }
+  }
+
+  static void subtract(int64_t numbers, const void* a, const void* b, void* to, bool stream) {
+    const C *const from = static_cast<const C*>(a), *const less = static_cast<const C*>(b);
+    C* const y = static_cast<C*>(to);
+    const bool streams = stream && whole_lines(to, V);
+    int64_t i = 0;
+    for (; i + V <= numbers; i += V) {
+      const Vector value = load<C, V>(from + i) - load<C, V>(less + i);
+      streams ? store_streaming<C, V>(y + i, value) : store<C, V>(y + i, value);
+    }
+    for (; i < numbers; ++i) y[i] = from[i] - less[i];
   }
 
   template <int R, int N, bool kWhole>
   static CSSM_INLINE void sums_tile(const DenseSums& b, int64_t k, int64_t column) {
+    const int64_t depth = b.depth, width = b.width, lanes = width - column;
     const C* x = static_cast<const C*>(b.x) + k;
     const C* ct = static_cast<const C*>(b.ct) + column;
-    const int64_t lanes = b.width - column;
     Vector sums[R][N] = {};
-    for (int64_t row = 0; row < b.rows; ++row, x += b.depth, ct += b.width) {
+    for (int64_t row = b.rows; row > 0; --row, x += depth, ct += width) {
       Vector factors[N];
-      for (int n = 0; n < N; ++n) factors[n] = load_lanes<kWhole>(ct + n * V, lanes - n * V);
-      for (int r = 0; r < R; ++r) {
+      unrolled<N>([&](auto n) { factors[n] = load_lanes<kWhole>(ct + n * V, lanes - n * V); });
+      unrolled<R>([&](auto r) {
         const Vector value = broadcast<C, V>(x[r]);
-        for (int n = 0; n < N; ++n) sums[r][n] += value * factors[n];
-      }
+        unrolled<N>([&](auto n) { sums[r][n] += value * factors[n]; });
+      });
     }
-    for (int r = 0; r < R; ++r) {
-      for (int n = 0; n < N; ++n)
-        add_lanes<kWhole>(sums[r][n], b.products + (k + r) * b.width + column + n * V, lanes - n * V);
-    }
+    unrolled<R>([&](auto r) {
+      unrolled<N>(
+          [&](auto n) { add_lanes<kWhole>(sums[r][n], b.products + (k + r) * width + column + n * V, lanes - n * V); });
+    });
   }
 
   template <int N, bool kWhole>
@@ -162,7 +191,7 @@ struct Dense {
     });
   }
 
-  static constexpr DenseKernelsOf kernels() { return {packed_size, pack, rows, sums}; }
+  static constexpr DenseKernelsOf kernels() { return {packed_size, pack, rows, sums, subtract}; }
 };
 
 }  // namespace

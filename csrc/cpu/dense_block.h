@@ -18,6 +18,7 @@ struct DenseRows {
   const void* packed;
   const void* minus;  // null: nothing
   void* y;
+  bool stream;  // asks for stores past the caches, where lines are whole: then a fence before another thread may read y
 };
 
 // The sums over rows, added to: of x^T ct, (depth, width), and of ct, (width). Either may be null.
@@ -40,6 +41,8 @@ struct DenseKernelsOf {
   void (*pack)(const DenseMatrix&, void* packed);
   void (*rows)(const DenseRows&);
   void (*sums)(const DenseSums&);
+  // to = a - b, and `stream` as above
+  void (*subtract)(int64_t numbers, const void* a, const void* b, void* to, bool stream);
 };
 
 struct DenseKernels {

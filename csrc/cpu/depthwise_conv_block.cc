@@ -6,19 +6,6 @@ namespace cssm {
 namespace CSSM_ISA {
 namespace {
 
-template <int N>
-using Index = std::integral_constant<int, N>;
-
-// body(Index<0>) ... body(Index<N - 1>), so that arrays indexed by them can live in registers.
-template <class Body, int... I>
-CSSM_INLINE void unrolled(Body&& body, std::integer_sequence<int, I...>) {
-  (body(Index<I>{}), ...);
-}
-template <int N, class Body>
-CSSM_INLINE void unrolled(Body&& body) {
-  unrolled(body, std::make_integer_sequence<int, N>{});
-}
-
 constexpr int kMostTaps = 4;
 
 // Calls body(tap, Index<count>) for kMostTaps taps at a time, then for the rest.

@@ -16,7 +16,7 @@ class Fft2 {
     const bool stream = outgrows_cache();
     run(pool, [&](int64_t groups, const auto& for_blocks, const Sharing& sharing) {
       rows(groups, sharing, for_blocks, [&](const Block& b, PairRange pairs) {
-        frames_.rows_forward(frames + b.frame * frames_.frame_bytes(), b.channels, pairs, b.z);
+        frames_.rows_forward(frames_.rows_at(frames + b.frame * frames_.frame_bytes(), pairs), b.channels, pairs, b.z);
       });
       columns(groups, sharing, for_blocks, [&](const Block& b, int64_t f, C* column) {
         frames_.kernels.column_forward(frames_.shape, f, b.z, column, frames_.transform_scratch());
@@ -37,7 +37,8 @@ class Fft2 {
       });
       rows(groups, sharing, for_blocks, [&](const Block& b, PairRange pairs) {
         const C scale = C(1) / C(p_.height * p_.width);
-        frames_.rows_inverse(b.z, scale, pairs, frames + b.frame * frames_.frame_bytes(), b.channels, stream);
+        frames_.rows_inverse(b.z, scale, pairs, frames_.rows_at(frames + b.frame * frames_.frame_bytes(), pairs),
+                             b.channels, stream);
         if (stream && sharing.spread) frames_.kernels.fence();
       });
       if (stream) frames_.kernels.fence();

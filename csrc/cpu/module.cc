@@ -15,6 +15,8 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(linear_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(linear_scan_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spectral_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(spectral_scan_backward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(projected_scan_forward_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(projected_scan_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_forward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(lane_scan_backward_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(dense_forward_cpu);
@@ -53,6 +55,8 @@ PYBIND11_MODULE(_cpu, m) {
     handlers["cssm_linear_scan_backward"] = capsule(linear_scan_backward_cpu);
     handlers["cssm_spectral_scan_forward"] = capsule(spectral_scan_forward_cpu);
     handlers["cssm_spectral_scan_backward"] = capsule(spectral_scan_backward_cpu);
+    handlers["cssm_projected_scan_forward"] = capsule(projected_scan_forward_cpu);
+    handlers["cssm_projected_scan_backward"] = capsule(projected_scan_backward_cpu);
     handlers["cssm_lane_scan_forward"] = capsule(lane_scan_forward_cpu);
     handlers["cssm_lane_scan_backward"] = capsule(lane_scan_backward_cpu);
     handlers["cssm_dense_forward"] = capsule(dense_forward_cpu);

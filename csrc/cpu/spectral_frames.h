@@ -23,13 +23,16 @@ using ForEach = std::function<void(int64_t n, const Body&)>;
 template <class C>
 class SpectralFrames {
  public:
-  SpectralFrames(const SpectralKernelsOf<C>& kernels, DType dtype, int64_t height, int64_t width, int64_t channels)
+  // `together`: all channels of a frame are worked on by one thread, or by all of them.
+  SpectralFrames(const SpectralKernelsOf<C>& kernels, DType dtype, int64_t height, int64_t width, int64_t channels,
+                 bool together = false)
       : kernels(kernels),
         shape{height, width, &fft_table<C>(height), &fft_table<C>(width)},
         channels(channels),
         unit(2 * kernels.lanes),
         storage_(dtype == DType::kBF16 ? kAsBF16 : (dtype == DType::kF16 ? kAsF16 : kAsComputed)),
-        pixel_bytes_(int64_t(element_bytes(dtype))) {}
+        pixel_bytes_(int64_t(element_bytes(dtype))),
+        together_(together) {}
 
   const SpectralKernelsOf<C>& kernels;
   const FrameShape<C> shape;
@@ -37,8 +40,9 @@ class SpectralFrames {
   const int64_t unit;  // scalars
 
   int64_t channel_blocks() const { return (channels + kernels.lanes - 1) / kernels.lanes; }
-  // Blocks that one thread takes together: those that share cache lines.
+  // Blocks that one thread takes together: those that share cache lines, or all.
   int64_t group_blocks() const {
+    if (together_) return channel_blocks();
     constexpr int64_t kLine = 64;
     return std::max<int64_t>(1, kLine / (kernels.lanes * pixel_bytes_));
   }
@@ -53,9 +57,17 @@ class SpectralFrames {
   int64_t spectrum_size() const { return shape.spectrum_units() * unit; }
   C* transform_scratch() const { return workspace(Purpose::kTransform).template get<C>(shape.scratch_units() * unit); }
 
-  void rows_forward(const char* frame, int64_t block, PairRange pairs, C* z) const {
+  // Pixels of some rows, and the first of them in a frame. Rows below are where theirs lie, of all channels.
+  int64_t pixels(PairRange pairs) const { return rows_of(pairs) * shape.width; }
+  int64_t first_pixel(PairRange pairs) const { return 2 * pairs.begin * shape.width; }
+  template <class Char>
+  Char* rows_at(Char* frame, PairRange pairs) const {
+    return frame ? frame + first_pixel(pairs) * channels * pixel_bytes_ : nullptr;
+  }
+
+  void rows_forward(const char* pixel_rows, int64_t block, PairRange pairs, C* z) const {
     const int64_t rows = rows_of(pairs), lanes = block_channels(block);
-    const char* first = frame + first_pixel(block, pairs);
+    const char* first = pixel_rows + block_bytes(block);
     const C* planes = reinterpret_cast<const C*>(first);
     int64_t step = channels;
     if (staged(lanes)) {
@@ -76,9 +88,9 @@ class SpectralFrames {
     for (int64_t p = pixels.begin; p < end; ++p) __builtin_prefetch(group + p * channels * pixel_bytes_, 0, 2);
   }
 
-  void rows_inverse(const C* z, C scale, PairRange pairs, char* frame, int64_t block, bool stream) const {
+  void rows_inverse(const C* z, C scale, PairRange pairs, char* pixel_rows, int64_t block, bool stream) const {
     const int64_t rows = rows_of(pairs), lanes = block_channels(block);
-    char* const first = frame + first_pixel(block, pairs);
+    char* const first = pixel_rows + block_bytes(block);
     if (!staged(lanes)) {
       kernels.rows_inverse(shape, pairs, z, scale, reinterpret_cast<C*>(first), channels, stream, transform_scratch());
       return;
@@ -88,12 +100,11 @@ class SpectralFrames {
     kernels.scatter[storage_](pixels, rows * shape.width, lanes, first, channels);
   }
 
-  // A block's channels of whole rows from frame to frame; zeros where there is none.
+  // A block's channels of rows to others; zeros where there are none.
   void copy_rows(const char* from, PairRange pairs, char* to, int64_t block) const {
-    const int64_t pixels = rows_of(pairs) * shape.width, step = channels * pixel_bytes_;
+    const int64_t step = channels * pixel_bytes_, first = block_bytes(block);
     const size_t bytes = size_t(block_channels(block) * pixel_bytes_);
-    const int64_t first = first_pixel(block, pairs);
-    for (int64_t at = first; at < first + pixels * step; at += step) {
+    for (int64_t at = first; at < first + pixels(pairs) * step; at += step) {
       if (from) {
         memcpy(to + at, from + at, bytes);
       } else {
@@ -121,13 +132,12 @@ class SpectralFrames {
   int64_t block_channels(int64_t block) const { return std::min(kernels.lanes, channels - block * kernels.lanes); }
   bool staged(int64_t lanes) const { return lanes < kernels.lanes || storage_ != kAsComputed; }
   int64_t rows_of(PairRange pairs) const { return std::min(2 * pairs.end, shape.height) - 2 * pairs.begin; }
-  int64_t first_pixel(int64_t block, PairRange pairs) const {
-    return (2 * pairs.begin * shape.width * channels + block * kernels.lanes) * pixel_bytes_;
-  }
+  int64_t block_bytes(int64_t block) const { return block * kernels.lanes * pixel_bytes_; }
   int64_t at(int64_t block, int64_t f) const { return 2 * (f * channels + block * kernels.lanes); }
 
   const Storage storage_;
   const int64_t pixel_bytes_;
+  const bool together_;
 };
 
 // How a set of groups is worked on: each by one thread, or all threads on the phases of a window of steps of them all.

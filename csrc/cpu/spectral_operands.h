@@ -13,7 +13,7 @@ class SpectralOperands {
  public:
   SpectralOperands(const SpectralProblem& p, const SpectralKernelsOf<C>& kernels)
       : p(p),
-        frames(kernels, p.dtype, p.height, p.width, p.channels),
+        frames(kernels, p.dtype, p.height, p.width, p.channels, p.projection != nullptr),
         k_at(batch_positions(p.batch, p.k_batch)),
         x_at_(batch_positions(p.batch, p.x_batch)),
         h0_at_(batch_positions(p.batch, p.h0_batch)),

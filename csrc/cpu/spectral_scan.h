@@ -8,6 +8,7 @@
 #include "common/scan_view.h"
 #include "common/threads.h"
 #include "cpu/spectral_block.h"
+#include "cpu/spectral_projection.h"
 
 namespace cssm {
 
@@ -27,12 +28,14 @@ struct SpectralProblem {
   Dims h0_batch;
   const char* x;
   Dims x_batch;
+  const SpectralProjection* projection;  // null: none
   // States before steps spacing, 2 spacing, ... in the order of the scan: (batch..., checkpoints, height, ...).
   int64_t spacing;
   int64_t checkpoints() const { return (steps - 1) / spacing; }
 };
 
-// y holds the last frame alone if last_only. final_state and checkpoints may be null.
+// y holds the last frame alone if last_only; it has the projection's width. final_state and
+// checkpoints may be null.
 struct SpectralForward {
   bool last_only;
   char* y;
@@ -41,7 +44,8 @@ struct SpectralForward {
 };
 
 // ct has y's shape; ct and ct_final may be null. dx has the full batch; dk has k's; dh0 the full batch. dh0 may be
-// null, and dk too: then x, h0 and checkpoints are not read.
+// null, and dk too: then x, h0 and checkpoints are not read. With a projection ct, dk, dw and dbias are there, and
+// frames are not last_only.
 struct SpectralBackward {
   bool last_only;
   const char* checkpoints;
@@ -50,6 +54,8 @@ struct SpectralBackward {
   char* dx;
   char* dk;
   char* dh0;
+  char* dw;
+  char* dbias;
 };
 
 void spectral_scan_forward(const SpectralProblem&, const SpectralForward&, const SpectralKernels&, ThreadPool&);

@@ -4,7 +4,13 @@
 //
 // where w = (1 for f = 0, W/2, else 2) / (H W) and JAX's cotangents have no conjugate (cotangent of S_t = w conj(p_t)).
 // S is run again from the checkpoints, a segment at a time. dx_t = ct_t where nothing comes back from t + 1.
+//
+// Of projected frames (spectral_projection.h) the states go through the inverse transform again, and ds is made of ct
+// as its rows are read.
+#include <optional>
+
 #include "common/memory.h"
+#include "cpu/part_sums.h"
 #include "cpu/spectral_operands.h"
 
 namespace cssm {
@@ -28,12 +34,16 @@ class Backward {
     parts_ = std::clamp<int64_t>((kBusyTasks + alone - 1) / alone, 1, sharers);
     const int64_t frames = in_.batches() * p.steps * 3;
     stream_ = outgrows_cache(frames * frames_.frame_bytes());
+    if (p.projection) projection_.emplace(*p.projection, p.dtype, p.channels, ProjectedPixels::kBack);
   }
 
   void run(ThreadPool& pool) {
     if (sums_dk()) sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
     const int64_t groups = int64_t(sharers_.size()) * parts_ * frames_.groups();
+    const int64_t sets = groups * frame_parts(1).parts;
+    if (projection_) products_.resize(size_t(sets * projection_->num_sums()));
     share_groups(pool, groups, in_.pixels(), [this](Range range, const Sharing& sharing) { scan(range, sharing); });
+    if (projection_) write_products(sets);
     if (out_.dk && !sums_dk()) std::fill_n(out_.dk, int64_t(sharers_.size()) * frames_.spectrum_bytes(), char(0));
     if (!sums_dk()) return;
     share(pool, int64_t(sharers_.size()) * frames_.channel_blocks(), in_.pixels(),
@@ -75,50 +85,102 @@ class Backward {
                      x + most * frames_.z_size()});
         }
       };
-      run_segments(range.end - range.begin, for_blocks, sharing);
+      run_segments(range, for_blocks, sharing);
     }
     if (stream_) frames_.kernels.fence();
   }
 
   template <class ForBlocks>
-  void run_segments(int64_t groups, const ForBlocks& for_blocks, const Sharing& sharing) const {
+  void run_segments(Range range, const ForBlocks& for_blocks, const Sharing& sharing) const {
     const FrameShape<C>& shape = frames_.shape;
+    const int64_t groups = range.end - range.begin;
     for (int64_t segment = p_.checkpoints(); segment >= 0; --segment) {
       const int64_t begin = segment * p_.spacing;
       const int64_t steps = std::min(p_.spacing, p_.steps - begin);
-      // The state after a segment's last step is not needed.
-      const FrameParts xs(out_.dk ? steps - 1 : 0, shape.pairs(), frames_.pair_bytes());
+      const FrameParts xs = frame_parts(num_states(steps));
       sharing.for_each(xs.count(groups), [&](int64_t i) {
         for_blocks(xs.group(i), [&](const Block& b) {
-          frames_.rows_forward(in_.x(b.batch, begin + xs.step(i)), b.channels, xs.range(i),
-                               b.x + xs.step(i) * frames_.z_size());
+          const char* const rows = frames_.rows_at(in_.x(b.batch, begin + xs.step(i)), xs.range(i));
+          frames_.rows_forward(rows, b.channels, xs.range(i), b.x + xs.step(i) * frames_.z_size());
         });
       });
-      const FrameParts cts(steps, shape.pairs(), frames_.pair_bytes());
+      const FrameParts cts = frame_parts(steps);
       sharing.for_each(only_copies() ? 0 : cts.count(groups), [&](int64_t i) {
+        const int64_t step = begin + cts.step(i);
+        const char* rows = nullptr;
         for_blocks(cts.group(i), [&](const Block& b) {
-          const int64_t step = begin + cts.step(i);
-          if (has_ct(step))
-            frames_.rows_forward(ct(b, step), b.channels, cts.range(i), b.ct + cts.step(i) * frames_.z_size());
+          if (!has_ct(step)) return;
+          if (!projection_ || !rows) rows = ct_rows(b.batch, step, cts.range(i));
+          frames_.rows_forward(rows, b.channels, cts.range(i), b.ct + cts.step(i) * frames_.z_size());
         });
       });
       sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
         for_blocks(i / shape.columns(),
                    [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
       });
+      if (projection_) {
+        sharing.for_each(groups * cts.parts, [&](int64_t i) {
+          double* const sums = products_at((range.begin + i / cts.parts) * cts.parts + i % cts.parts);
+          const auto with_blocks = [&](const auto& body) { for_blocks(i / cts.parts, body); };
+          pull_back_projected(with_blocks, {begin, begin + steps}, cts.range(i), sums);
+          if (stream_ && sharing.spread) frames_.kernels.fence();
+        });
+        continue;
+      }
       sharing.for_each(cts.count(groups), [&](int64_t i) {
         for_blocks(cts.group(i), [&](const Block& b) {
           const int64_t step = begin + cts.step(i);
-          char* const frame = out_.dx + in_.frame_at(b.batch, step, false) * frames_.frame_bytes();
+          char* const rows = frames_.rows_at(dx(b.batch, step), cts.range(i));
           if (ends(b.batch, step)) {
-            frames_.copy_rows(has_ct(step) ? ct(b, step) : nullptr, cts.range(i), frame, b.channels);
+            const char* const from = has_ct(step) ? frames_.rows_at(ct(b.batch, step), cts.range(i)) : nullptr;
+            frames_.copy_rows(from, cts.range(i), rows, b.channels);
             return;
           }
-          const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
-          frames_.rows_inverse(b.ct + cts.step(i) * frames_.z_size(), scale, cts.range(i), frame, b.channels, stream_);
+          inverse(b.ct + cts.step(i) * frames_.z_size(), cts.range(i), rows, b.channels, stream_);
         });
         if (stream_ && sharing.spread) frames_.kernels.fence();
       });
+    }
+  }
+
+  void inverse(const C* z, PairRange pairs, char* rows, int64_t channels, bool stream) const {
+    const C scale = C(1) / C(kSpectrumScale * frames_.shape.height * frames_.shape.width);
+    frames_.rows_inverse(z, scale, pairs, rows, channels, stream);
+  }
+
+  // Rows of the cotangent of the frames that leave the inverse transform.
+  const char* ct_rows(int64_t batch, int64_t step, PairRange pairs) const {
+    if (!projection_) return frames_.rows_at(ct(batch, step), pairs);
+    const int64_t pixels = frames_.pixels(pairs);
+    char* const rows = reinterpret_cast<char*>(workspace(Purpose::kRows).template get<C>(pixels * frames_.channels));
+    projection_->back(pixels, projected_ct(batch, step, pairs), rows);
+    return rows;
+  }
+  const char* projected_ct(int64_t batch, int64_t step, PairRange pairs) const {
+    return ct(batch, step) + frames_.first_pixel(pairs) * projection_->pixel_bytes();
+  }
+
+  // dx, and the sums of dW and db, of some rows of the steps of a segment.
+  template <class WithBlocks>
+  void pull_back_projected(const WithBlocks& with_blocks, Range steps, PairRange pairs, double* sums) const {
+    const int64_t pixels = frames_.pixels(pairs), size = pixels * frames_.channels;
+    C* const rows = workspace(Purpose::kRows).template get<C>(2 * size);
+    char *const s = reinterpret_cast<char*>(rows), *const p = reinterpret_cast<char*>(rows + size);
+    const bool minus_x = p_.projection->minus_x;
+    for (int64_t step = steps.begin; step < steps.end; ++step) {
+      const int64_t at = (step - steps.begin) * frames_.z_size();
+      int64_t batch = -1;
+      char* to = nullptr;
+      with_blocks([&](const Block& b) {
+        batch = b.batch;
+        to = frames_.rows_at(dx(batch, step), pairs);
+        inverse(b.x + at, pairs, s, b.channels, false);
+        inverse(b.ct + at, pairs, minus_x ? p : to, b.channels, stream_ && !minus_x);
+      });
+      if (batch < 0) return;  // a part with fewer sharers than this turn
+      const char* const ct = projected_ct(batch, step, pairs);
+      projection_->sum(pixels, s, ct, sums);
+      if (minus_x) projection_->subtract(pixels, p, ct, to, stream_);
     }
   }
 
@@ -130,21 +192,22 @@ class Backward {
     C* const k = b.k + f * size;
     C* const p = b.p + f * size;
     C* const scratch = frames_.transform_scratch();
-    C* const states = workspace(Purpose::kColumn).template get<C>((count + 1) * size);
+    C* const states = workspace(Purpose::kColumn).template get<C>((count + 2) * size);
     if (steps.end == p_.steps) {
       if (reaches_before(p_.steps - 1)) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
       const char* const ct = out_.ct_final ? out_.ct_final + b.batch * frames_.spectrum_bytes() : nullptr;
       frames_.load_column(ct, b.channels, f, {kIn / weight(f), -kIn / weight(f)}, p);
     }
     frames_.load_column(out_.dk ? state_before(b, steps.begin) : nullptr, b.channels, f, {kIn, kIn}, states);
-    for (int64_t i = 0; out_.dk && i + 1 < count; ++i) {
+    for (int64_t i = 0; i < num_states(count); ++i) {
       in_.step(b.batch, steps.begin + i, f, b.x + i * frames_.z_size(), k, states + i * size, states + (i + 1) * size);
     }
-    C* const sum = states + count * size;  // of the segment: long sums are added up in two levels
+    C* const sum = states + (count + 1) * size;  // of the segment: long sums are added up in two levels
     std::fill_n(sum, size, C(0));
     for (int64_t i = count - 1; i >= 0; --i) {
       const int64_t at = steps.begin + i;
       C* const z = b.ct + i * frames_.z_size();
+      if (projection_) kernels.column_inverse(shape, f, states + (i + 1) * size, b.x + i * frames_.z_size(), scratch);
       // p holds conj(k) p_{t+1} until the transform of ct_t is added.
       if (has_ct(at)) kernels.column_add(shape, f, z, p, scratch);
       if (!ends(b.batch, at)) kernels.column_inverse(shape, f, p, z, scratch);
@@ -172,6 +235,18 @@ class Backward {
     }
   }
 
+  double* products_at(int64_t set) const {
+    return const_cast<double*>(products_.data()) + set * projection_->num_sums();
+  }
+  void write_products(int64_t sets) const {
+    const int64_t set = projection_->num_sums(), width = projection_->width;
+    write_part_sums(products_.data(), sets, set, set - width, p_.dtype, out_.dw);
+    if (out_.dbias) write_part_sums(products_.data() + set - width, sets, set, width, p_.dtype, out_.dbias);
+  }
+
+  FrameParts frame_parts(int64_t steps) const { return {steps, frames_.shape.pairs(), frames_.pair_bytes()}; }
+  // States that a segment makes again: the one after its last step is not needed but for a projection.
+  int64_t num_states(int64_t steps) const { return !out_.dk ? 0 : projection_ ? steps : steps - 1; }
   C weight(int64_t f) const {
     const FrameShape<C>& shape = frames_.shape;
     return C(shape.is_edge(f) ? 1 : 2) / C(shape.height * shape.width);
@@ -187,12 +262,18 @@ class Backward {
   bool reaches_before(int64_t step) const { return step > 0 || p_.h0 || out_.dh0; }
   // Whether nothing after a step reaches its adjoint: dx is ct.
   bool ends(int64_t batch, int64_t step) const {
+    if (projection_) return false;
     return step + 1 == p_.steps ? !out_.ct_final : in_.resets(batch, step + 1);
   }
-  bool only_copies() const { return p_.steps == 1 && !out_.ct_final && !reaches_before(0); }
+  bool only_copies() const { return !projection_ && p_.steps == 1 && !out_.ct_final && !reaches_before(0); }
   bool has_ct(int64_t step) const { return out_.ct && (!out_.last_only || step == p_.steps - 1); }
-  const char* ct(const Block& b, int64_t step) const {
-    return out_.ct + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();
+  const char* ct(int64_t batch, int64_t step) const {
+    const int64_t frame = frames_.shape.height * frames_.shape.width;
+    const int64_t bytes = projection_ ? frame * projection_->pixel_bytes() : frames_.frame_bytes();
+    return out_.ct + in_.frame_at(batch, step, out_.last_only) * bytes;
+  }
+  char* dx(int64_t batch, int64_t step) const {
+    return out_.dx + in_.frame_at(batch, step, false) * frames_.frame_bytes();
   }
 
   const SpectralOperands<C> in_;
@@ -202,6 +283,8 @@ class Backward {
   std::vector<std::vector<int64_t>> sharers_;  // of each k: the batch elements whose gradients it sums
   int64_t parts_;
   std::vector<C> sums_;
+  std::optional<ProjectedPixels> projection_;
+  std::vector<double> products_;
   bool stream_;
 };
 

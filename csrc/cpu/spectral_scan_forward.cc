@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "common/memory.h"
 #include "cpu/spectral_operands.h"
 
@@ -11,6 +13,7 @@ class Forward {
       : in_(p, kernels), frames_(in_.frames), p_(p), out_(out) {
     const int64_t frames = in_.batches() * p.steps * (out.last_only ? 1 : 2);
     stream_ = outgrows_cache(frames * frames_.frame_bytes());
+    if (p.projection) projection_.emplace(*p.projection, p.dtype, p.channels, ProjectedPixels::kOut);
     fetch_ = frames * frames_.frame_bytes() >= last_level_cache_bytes();
   }
 
@@ -48,8 +51,8 @@ class Forward {
       const FrameParts in(steps, shape.pairs(), frames_.pair_bytes());
       sharing.for_each(only_copies() ? 0 : in.count(groups), [&](int64_t i) {
         for_blocks(in.group(i), [&](const Block& b) {
-          frames_.rows_forward(in_.x(b.batch, begin + in.step(i)), b.channels, in.range(i),
-                               b.z + in.step(i) * frames_.z_size());
+          const char* const rows = frames_.rows_at(in_.x(b.batch, begin + in.step(i)), in.range(i));
+          frames_.rows_forward(rows, b.channels, in.range(i), b.z + in.step(i) * frames_.z_size());
         });
       });
       const int64_t next = fetches ? std::min(most, p_.steps - begin - steps) : 0;
@@ -62,19 +65,43 @@ class Forward {
       const FrameParts out(steps - first_out, shape.pairs(), frames_.pair_bytes());
       sharing.for_each(out.count(groups), [&](int64_t i) {
         const int64_t step = first_out + out.step(i);
-        for_blocks(out.group(i), [&](const Block& b) {
-          if (in_.starts(b.batch, begin + step)) {
-            frames_.copy_rows(in_.x(b.batch, begin + step), out.range(i), y(b, begin + step), b.channels);
-            return;
-          }
-          const C scale = C(1) / C(kSpectrumScale * shape.height * shape.width);
-          frames_.rows_inverse(b.z + step * frames_.z_size(), scale, out.range(i), y(b, begin + step), b.channels,
-                               stream_);
-        });
+        const auto write_rows = [&](const auto& body) {
+          for_blocks(out.group(i), [&](const Block& b) { body(b, b.z + step * frames_.z_size()); });
+        };
+        if (projection_) {
+          write_projected(write_rows, begin + step, out.range(i));
+        } else {
+          write_rows([&](const Block& b, const C* z) {
+            inverse(b, begin + step, z, out.range(i), frames_.rows_at(y(b.batch, begin + step), out.range(i)), stream_);
+          });
+        }
         if (stream_ && sharing.spread) frames_.kernels.fence();
       });
     }
     if (stream_) frames_.kernels.fence();
+  }
+
+  void inverse(const Block& b, int64_t step, const C* z, PairRange pairs, char* rows, bool stream) const {
+    if (in_.starts(b.batch, step)) {
+      frames_.copy_rows(frames_.rows_at(in_.x(b.batch, step), pairs), pairs, rows, b.channels);
+      return;
+    }
+    const C scale = C(1) / C(kSpectrumScale * frames_.shape.height * frames_.shape.width);
+    frames_.rows_inverse(z, scale, pairs, rows, b.channels, stream);
+  }
+
+  template <class WriteRows>
+  void write_projected(const WriteRows& write_rows, int64_t step, PairRange pairs) const {
+    const int64_t pixels = frames_.pixels(pairs);
+    C* const rows = workspace(Purpose::kRows).template get<C>(pixels * frames_.channels);
+    int64_t batch = 0;
+    write_rows([&](const Block& b, const C* z) {
+      batch = b.batch;
+      inverse(b, step, z, pairs, reinterpret_cast<char*>(rows), false);
+    });
+    const char* const minus = p_.projection->minus_x ? frames_.rows_at(in_.x(batch, step), pairs) : nullptr;
+    projection_->out(pixels, reinterpret_cast<const char*>(rows), minus,
+                     y(batch, step) + frames_.first_pixel(pairs) * projection_->pixel_bytes(), stream_);
   }
 
   // Fetches parts of the frames of `next` steps after these: columns leave the memory idle.
@@ -108,14 +135,17 @@ class Forward {
   // One step from nothing gives back its frame.
   bool only_copies() const { return p_.steps == 1 && !p_.h0 && !out_.final_state; }
 
-  char* y(const Block& b, int64_t step) const {
-    return out_.y + in_.frame_at(b.batch, step, out_.last_only) * frames_.frame_bytes();
+  char* y(int64_t batch, int64_t step) const {
+    const int64_t frame = frames_.shape.height * frames_.shape.width;
+    const int64_t bytes = projection_ ? frame * projection_->pixel_bytes() : frames_.frame_bytes();
+    return out_.y + in_.frame_at(batch, step, out_.last_only) * bytes;
   }
 
   const SpectralOperands<C> in_;
   const SpectralFrames<C>& frames_;
   const SpectralProblem& p_;
   const SpectralForward& out_;
+  std::optional<ProjectedPixels> projection_;
   bool stream_, fetch_;
 };
 

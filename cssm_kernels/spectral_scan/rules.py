@@ -57,7 +57,7 @@ def _of_parts(implementation):
     return None if implementation == "cuda" else implementation
 
 
-def _states(k_hat, x, h0, reset, *, axis, reverse, implementation) -> list[Array]:
+def states_of(k_hat, x, h0, reset, *, axis, reverse, implementation) -> list[Array]:
     """(all states, the final one)"""
     implementation = _of_parts(implementation)
     (x_hat,) = rfft2(x, axis=axis + 1, implementation=implementation)
@@ -72,15 +72,20 @@ def _frames(states, width, dtype, *, axis, reverse, last_only, implementation):
 
 def _scan_definition(k_hat, x, h0, reset, *, axis, reverse, last_only, saves, returns_final, implementation):
     params = dict(axis=axis, reverse=reverse, implementation=implementation)
-    states, final = _states(k_hat, x, h0, reset, **params)
+    states, final = states_of(k_hat, x, h0, reset, **params)
     outs = [_frames(states, x.shape[-2], x.dtype, last_only=last_only, **params)]
     if returns_final:
         outs.append(final)
     if saves:
-        spacing, steps = checkpoint_spacing(*x.shape[-3:-1]), x.shape[axis]
-        ordered = jnp.flip(states, axis) if reverse else states
-        outs.append(lax.slice_in_dim(ordered, min(spacing, steps) - 1, steps - 1, stride=spacing, axis=axis))
+        outs.append(checkpoints(states, checkpoint_spacing(*x.shape[-3:-1]), axis=axis, reverse=reverse))
     return outs
+
+
+def checkpoints(states: Array, spacing: int, *, axis: int, reverse: bool) -> Array:
+    """Every `spacing`-th of all states but the last."""
+    steps = states.shape[axis]
+    ordered = jnp.flip(states, axis) if reverse else states
+    return lax.slice_in_dim(ordered, min(spacing, steps) - 1, steps - 1, stride=spacing, axis=axis)
 
 
 def _scan_native(module, k_hat, x, h0, reset, **params):
@@ -118,7 +123,7 @@ def _tangent_definition(k_hat, x, h0, reset, checkpoints, dk, dx, dh0, *, last_o
         u = jnp.broadcast_to(u, (*jnp.broadcast_shapes(u.shape[:-4], batch), *u.shape[-4:]))
         return scan(k_hat, u, dh0, reset, last_only=last_only, saves=False, returns_final=True, **params)
     axis, reverse = params["axis"], params["reverse"]
-    states, _ = _states(k_hat, x, h0, reset, **params)
+    states, _ = states_of(k_hat, x, h0, reset, **params)
     u = dk * linear.previous(states, h0, reset, axis, reverse)
     if dx is not None:
         u = u + rfft2(dx, axis=axis + 1, implementation=_of_parts(params["implementation"]))[0]
@@ -167,7 +172,7 @@ def _vjp_definition(
     p, _ = linear.scan(k_conj, g, None, reset_next, axis=axis, reverse=not reverse, implementation=implementation)
     outs = []
     if x is not None:
-        states, _ = _states(k_hat, x, h0, reset, **params)
+        states, _ = states_of(k_hat, x, h0, reset, **params)
         dk = jnp.conj(p) * linear.previous(states, h0, reset, axis, reverse)
         outs.append(weighted(sum_to(dk, k_hat.shape), width, 1) / (height * width))
     outs.append(_frames(p, width, dtype, last_only=False, **params))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from jax import Array
 
 from cssm.layers.base import KernelMixer, State
 from cssm.nn.kernels import spectral_transition
+from cssm.nn.products import ProjectedScan
 from cssm_kernels import spectral_scan
 
 
@@ -21,7 +24,7 @@ class NoGateCSSM(KernelMixer):
     Fields, besides those of `KernelMixer`:
       origin_centred_kernel: put the kernel's centre at the origin. As published it lies near the middle of the image,
         so that every step also translates the state by that position.
-      implementation: of `cssm_kernels.spectral_scan`.
+      implementation: of `cssm_kernels.projected_scan`, and of `spectral_scan` for a last frame alone.
 
     Parameters: kernel (C, K, K); out_proj/{kernel (C, C), bias (C)}.
     """
@@ -43,16 +46,22 @@ class NoGateCSSM(KernelMixer):
                 self.spectral_rho,
                 origin_centred=self.origin_centred_kernel,
             )
+        k_hat, before = jnp.moveaxis(k_hat, 0, -1), None if state is None else state["S"]
+        if not last_only:
+            return self._projected(x, k_hat, before)
         with jax.named_scope("spectral_scan"):
             states, final = spectral_scan(
-                x,
-                jnp.moveaxis(k_hat, 0, -1),
-                None if state is None else state["S"],
-                last_only=last_only,
-                return_final=True,
-                implementation=self.implementation,
+                x, k_hat, before, last_only=True, return_final=True, implementation=self.implementation
             )
-        if last_only:
-            states, x = states[:, None], x[:, -1:]
         with jax.named_scope("projection"):
-            return self.project(states, x), {"S": final}
+            return self.project(states[:, None], x[:, -1:]), {"S": final}
+
+    def _projected(self, x: Array, k_hat: Array, before: Array | None) -> tuple[Array, State]:
+        """(y, state after) of all frames, projected as they leave the recurrence."""
+        how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        scan = ProjectedScan(
+            self.channels, minus_x=not self.residual, **how, implementation=self.implementation, name="out_proj"
+        )
+        with jax.named_scope("projected_scan"):
+            y, final = scan(x, k_hat, before)
+        return y, {"S": final}

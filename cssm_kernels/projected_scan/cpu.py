@@ -1,0 +1,89 @@
+"""Calls of the native CPU handlers (csrc/cpu/projected_scan_ffi.cc), which take one matrix for all frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cssm_kernels._layout import sum_to
+from cssm_kernels.dense.cpu import MOST_CHANNELS
+
+
+def forward(
+    x: Array,
+    k_hat: Array,
+    w: Array,
+    bias: Array | None,
+    h0: Array | None,
+    reset: Array | None,
+    *,
+    axis: int,
+    spacing: int,
+    results: list[tuple[tuple[int, ...], Any]],
+    reverse: bool,
+    minus_x: bool,
+    returns_final: bool,
+    saves: bool,
+) -> list[Array] | None:
+    """(y, final?, checkpoints?)"""
+    if not _takes(x, w, bias):
+        return None
+    types = [jax.ShapeDtypeStruct(*result) for result in results]
+    return _call(
+        "forward",
+        (k_hat, x, w, bias, h0, reset),
+        types,
+        spacing,
+        **dict(reverse=reverse, minus_x=minus_x, returns_final=returns_final, saves=saves),
+        **dict(has_bias=bias is not None, has_h0=h0 is not None, has_reset=reset is not None),
+    )
+
+
+def backward(
+    x: Array,
+    k_hat: Array,
+    w: Array,
+    bias: Array | None,
+    h0: Array | None,
+    reset: Array | None,
+    ct: Array | None,
+    *ct_final_and_checkpoints: Array | None,
+    axis: int,
+    spacing: int,
+    batch: tuple[int, ...],
+    wants: tuple[bool, ...],
+    reverse: bool,
+    minus_x: bool,
+    returns_final: bool,
+) -> list[Array] | None:
+    """The gradients wanted of (x, k_hat, w, bias, h0); all are made at once, so both k_hat's and w's must be wanted."""
+    if not (wants[1] and wants[2] and _takes(x, w, bias)):
+        return None
+    *ct_final, checkpoints = ct_final_and_checkpoints
+    ct = jnp.zeros((*batch, *x.shape[-4:-1], w.shape[-1]), x.dtype) if ct is None else ct
+    operands = (x, k_hat, w, bias, h0)
+    made = [i for i, operand in enumerate(operands) if operand is not None]
+    whole = {0: (*batch, *x.shape[-4:]), 4: (*batch, 1, *k_hat.shape[-3:])}
+    outs = _call(
+        "backward",
+        (k_hat, x, w, h0, reset, ct, *ct_final, checkpoints),
+        [jax.ShapeDtypeStruct(whole.get(i, operands[i].shape), operands[i].dtype) for i in made],
+        spacing,
+        **dict(reverse=reverse, minus_x=minus_x, has_bias=bias is not None, has_h0=h0 is not None),
+        **dict(has_reset=reset is not None, has_ct_final=any(ct is not None for ct in ct_final)),
+    )
+    return [sum_to(grad, operands[i].shape) for i, grad in zip(made, outs) if wants[i]]
+
+
+def _takes(x: Array, w: Array, bias: Array | None) -> bool:
+    one_matrix = w.size == w.shape[-1] * w.shape[-2] and (bias is None or bias.size == bias.shape[-1])
+    return one_matrix and x.dtype in (jnp.float32, jnp.float64) and max(w.shape[-2:]) <= MOST_CHANNELS
+
+
+def _call(name, operands, types, spacing, **attributes):
+    call = jax.ffi.ffi_call(f"cssm_projected_scan_{name}", types)
+    return list(call(*(v for v in operands if v is not None), spacing=np.int64(spacing), **attributes))

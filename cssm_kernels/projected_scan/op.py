@@ -1,0 +1,125 @@
+"""The public function."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from cssm_kernels._dispatch import check_implementation
+from cssm_kernels._layout import as_dtype, check_flags, with_lanes
+from cssm_kernels.dense import dense
+from cssm_kernels.projected_scan import rules
+from cssm_kernels.spectral_scan import spectral_scan
+from cssm_kernels.spectral_scan.layout import align
+
+IMPLEMENTATIONS = ("cpu", "cuda", "unfused", "xla", "sequential")
+_OF_XLA = ("xla", "sequential")
+
+
+@overload
+def projected_scan(
+    x: ArrayLike,
+    k_hat: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    *,
+    minus_x: bool = False,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[False] = False,
+    implementation: str | None = None,
+) -> Array: ...
+
+
+@overload
+def projected_scan(
+    x: ArrayLike,
+    k_hat: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    *,
+    minus_x: bool = False,
+    reverse: bool = False,
+    reset: ArrayLike | None = None,
+    return_final: Literal[True],
+    implementation: str | None = None,
+) -> tuple[Array, Array]: ...
+
+
+def projected_scan(
+    x,
+    k_hat,
+    w,
+    bias=None,
+    h0=None,
+    *,
+    minus_x=False,
+    reverse=False,
+    reset=None,
+    return_final=False,
+    implementation=None,
+):
+    """`spectral_scan`, and one matrix at every pixel of its frames: a layer of sCSSM as one operation.
+
+        S_t = k_hat S_{t-1} + rfft2(x_t),   y_t = irfft2(S_t) w + bias - x_t,   t = 1 ... T,   S_0 = h0 (zero if None)
+
+    with `- x_t` if `minus_x`; resets and reverse time as in `spectral_scan`.
+
+    On CPU it runs as one native kernel, forward and backward, for float32 and float64 with up to 128 channels: rows are
+    projected as they leave the inverse transform, and cotangents as they are read, so that no frame lies in memory between
+    the two. Nothing but the operands is kept for the backward pass, which runs the recurrence again for every fourth state
+    and the inverse transform for the gradient of w; its sums over pixels are in float64. Elsewhere, and for other dtypes, it
+    is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher orders by that pair), and
+    works under jit, vmap, remat, shard_map, sharded jit (along batch axes) and jax.export.
+
+    Args:
+      x, k_hat, h0, reverse, reset, return_final: as in `spectral_scan`.
+      w: (C, N), x's dtype.
+      bias: (N,), x's dtype; None for zeros.
+      minus_x: less x, for which N must be C.
+      implementation: None for the best on the platform, or "cpu" (native); with the other names of `spectral_scan` it is
+        that form of it and `dense`. A named one runs or raises.
+
+    Returns:
+      y, (..., T, H, W, N) in x's dtype; with `return_final` the pair (y, final), final (..., H, W//2 + 1, C) complex.
+
+    Raises:
+      TypeError: an argument that is no array of a dtype it may have.
+      ValueError: shapes that do not fit, an empty frame, `minus_x` of other channels, unknown implementation, or one that
+        does not run on the platform compiled for or does not take these operands.
+      ImportError: the native library was not built.
+
+    Source: the sCSSM layer, CSSM model specification 2.1.
+    """
+    check_implementation(implementation, IMPLEMENTATIONS)
+    check_flags(minus_x=minus_x, reverse=reverse, return_final=return_final)
+    k_hat, x, h0, reset = align(k_hat, x, h0, reset)
+    channels = x.shape[-1]
+    w = as_dtype("w", w, x.dtype, "x's dtype")
+    if w.ndim != 2 or w.shape[0] != channels:
+        raise ValueError(f"w has shape {w.shape}; expected ({channels}, N)")
+    if bias is not None:
+        bias = as_dtype("bias", bias, x.dtype, "x's dtype")
+        if bias.shape != w.shape[1:]:
+            raise ValueError(f"bias has shape {bias.shape}; expected {w.shape[1:]}")
+    if minus_x and w.shape[1] != channels:
+        raise ValueError(f"w has shape {w.shape}; expected ({channels}, {channels}) with minus_x")
+    axis = x.ndim - 4
+    if implementation not in (None, "cpu") or 0 in (x.size, k_hat.size, w.size):
+        k_hat, h0 = (None if v is None else jnp.squeeze(v, axis) for v in (k_hat, h0))
+        reset = None if reset is None else reset[..., 0, 0, 0]
+        how: dict[str, Any] = dict(reverse=reverse, reset=reset, return_final=True, implementation=implementation)
+        s, final = spectral_scan(x, k_hat, h0, **how)
+        minus = jnp.broadcast_to(x, s.shape) if minus_x else None
+        y = dense(s, w, bias, minus=minus, implementation="xla" if implementation in _OF_XLA else None)
+        return (y, final) if return_final else y
+    lanes = x.ndim - 1
+    w, bias = with_lanes(w, lanes, 2), None if bias is None else with_lanes(bias, lanes, 1)
+    params = dict(axis=axis, reverse=reverse, minus_x=minus_x, returns_final=return_final, saves=False)
+    y, *final = rules.scan(x, k_hat, w, bias, h0, reset, implementation=implementation, **params)
+    return (y, jnp.squeeze(final[0], axis)) if return_final else y
