@@ -9,6 +9,7 @@ namespace {
 // A tile of sums is this many rows of two vectors; the rest of the registers hold what is multiplied.
 constexpr int kTileRows = kVectorBytes == 64 ? 12 : 4;
 constexpr int kTileVectors = 2;
+constexpr int kRowsAhead = 4 * kTileRows;  // of those that are fetched
 
 template <class C>
 struct Dense {
@@ -43,11 +44,10 @@ struct Dense {
     for (int64_t i = 0; i < V && i < count; ++i) value[i] = from[i];
     return value;
   }
-  template <bool kWhole, class To>
-  static CSSM_INLINE void add_lanes(Vector value, To* to, int64_t count) {
-    C lanes[V];
-    store<C, V>(lanes, value);
-    for (int64_t i = 0; i < (kWhole ? V : count < V ? count : V); ++i) to[i] += To(lanes[i]);
+  template <bool kWhole>
+  static CSSM_INLINE void add_lanes(Vector value, double* to, int64_t count) {
+    if constexpr (kWhole) return store<double, V>(to, load<double, V>(to) + __builtin_convertvector(value, Vec<double, V>));
+    for (int64_t i = 0; i < V && i < count; ++i) to[i] += double(value[i]);
   }
   template <bool kWhole, bool kStream>
   static CSSM_INLINE void store_lanes(C* to, Vector value, int64_t count) {
@@ -95,6 +95,7 @@ struct Dense {
       const Vector bias = load<C, V>(packed + n * V);
       unrolled<R>([&](auto r) { sums[r][n] = bias; });
     });
+    for (int64_t line = 0; line < R * depth; line += V) __builtin_prefetch(x + kRowsAhead * depth + line);
     const C* const end = x + depth;
     for (const C* w = packed + kTileWidth; x < end; ++x, w += kTileWidth) {
       Vector factors[N];

@@ -83,9 +83,13 @@ class SpectralFrames {
   // four: requests beyond what a core can have under way are lost, and those left to the transform go with its work.
   void prefetch_part(const char* frame, int64_t block, int64_t i) const {
     const Range pixels = part(shape.height * shape.width, 2 * shape.columns(), i);
-    const char* const group = frame + block * kernels.lanes * pixel_bytes_;
+    const char* const group = frame + block_bytes(block);
+    const int64_t bytes = std::min(group_blocks() * kernels.lanes, channels) * pixel_bytes_;
     const int64_t end = pixels.begin + 3 * (pixels.end - pixels.begin) / 4;
-    for (int64_t p = pixels.begin; p < end; ++p) __builtin_prefetch(group + p * channels * pixel_bytes_, 0, 2);
+    for (int64_t p = pixels.begin; p < end; ++p) {
+      const char* const pixel = group + p * channels * pixel_bytes_;
+      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(pixel + byte, 0, 2);
+    }
   }
 
   void rows_inverse(const C* z, C scale, PairRange pairs, char* pixel_rows, int64_t block, bool stream) const {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -72,9 +73,9 @@ def projected_scan(
 
     On CPU it runs as one native kernel, forward and backward, for float32 and float64 with up to 128 channels: rows are
     projected as they leave the inverse transform, and cotangents as they are read, so that no frame lies in memory between
-    the two. Nothing but the operands is kept for the backward pass, which runs the recurrence again for every fourth state
-    and the inverse transform for the gradient of w; its sums over pixels are in float64. Elsewhere, and for other dtypes, it
-    is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher orders by that pair), and
+    the two. Nothing but the operands is kept for the backward pass, which runs the recurrence again every few states
+    and the inverse transform for the gradient of w; its sums over pixels are in float64. For other dtypes, and where jax's
+    default backend is not the CPU, it is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher orders by that pair), and
     works under jit, vmap, remat, shard_map, sharded jit (along batch axes) and jax.export.
 
     Args:
@@ -110,7 +111,7 @@ def projected_scan(
     if minus_x and w.shape[1] != channels:
         raise ValueError(f"w has shape {w.shape}; expected ({channels}, {channels}) with minus_x")
     axis = x.ndim - 4
-    if implementation not in (None, "cpu") or 0 in (x.size, k_hat.size, w.size):
+    if not _is_fused(implementation) or 0 in (x.size, k_hat.size, w.size):
         k_hat, h0 = (None if v is None else jnp.squeeze(v, axis) for v in (k_hat, h0))
         reset = None if reset is None else reset[..., 0, 0, 0]
         how: dict[str, Any] = dict(reverse=reverse, reset=reset, return_final=True, implementation=implementation)
@@ -123,3 +124,8 @@ def projected_scan(
     params = dict(axis=axis, reverse=reverse, minus_x=minus_x, returns_final=return_final, saves=False)
     y, *final = rules.scan(x, k_hat, w, bias, h0, reset, implementation=implementation, **params)
     return (y, jnp.squeeze(final[0], axis)) if return_final else y
+
+
+def _is_fused(implementation):
+    """Where the kernel is not, the pair keeps its frames for the backward pass; the primitive would make them again."""
+    return implementation == "cpu" or (implementation is None and jax.default_backend() == "cpu")
