@@ -65,23 +65,27 @@ def backward(
         return None
     *ct_final, checkpoints = ct_final_and_checkpoints
     ct = jnp.zeros((*batch, *x.shape[-4:-1], w.shape[-1]), x.dtype) if ct is None else ct
-    operands = (x, k_hat, w, bias, h0)
-    made = [i for i, operand in enumerate(operands) if operand is not None]
+    operands = {i: v for i, v in enumerate((x, k_hat, w, bias, h0)) if v is not None}
     whole = {0: (*batch, *x.shape[-4:]), 4: (*batch, 1, *k_hat.shape[-3:])}
     outs = _call(
         "backward",
         (k_hat, x, w, h0, reset, ct, *ct_final, checkpoints),
-        [jax.ShapeDtypeStruct(whole.get(i, operands[i].shape), operands[i].dtype) for i in made],
+        [jax.ShapeDtypeStruct(whole.get(i, v.shape), v.dtype) for i, v in operands.items()],
         spacing,
         **dict(reverse=reverse, minus_x=minus_x, has_bias=bias is not None, has_h0=h0 is not None),
-        **dict(has_reset=reset is not None, has_ct_final=any(ct is not None for ct in ct_final)),
+        **dict(has_reset=reset is not None, has_ct_final=any(v is not None for v in ct_final)),
     )
-    return [sum_to(grad, operands[i].shape) for i, grad in zip(made, outs) if wants[i]]
+    return [sum_to(grad, v.shape) for (i, v), grad in zip(operands.items(), outs) if wants[i]]
+
+
+def takes(dtype: Any, matrix: tuple[int, ...]) -> bool:
+    """Whether frames of this dtype and a matrix of this shape have a kernel."""
+    return dtype in (jnp.float32, jnp.float64) and max(matrix) <= MOST_CHANNELS
 
 
 def _takes(x: Array, w: Array, bias: Array | None) -> bool:
     one_matrix = w.size == w.shape[-1] * w.shape[-2] and (bias is None or bias.size == bias.shape[-1])
-    return one_matrix and x.dtype in (jnp.float32, jnp.float64) and max(w.shape[-2:]) <= MOST_CHANNELS
+    return one_matrix and takes(x.dtype, w.shape[-2:])
 
 
 def _call(name, operands, types, spacing, **attributes):

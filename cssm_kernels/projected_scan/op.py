@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import as_dtype, check_flags, with_lanes
 from cssm_kernels.dense import dense
-from cssm_kernels.projected_scan import rules
+from cssm_kernels.projected_scan import cpu, rules
 from cssm_kernels.spectral_scan import spectral_scan
 from cssm_kernels.spectral_scan.layout import align
 
@@ -73,10 +73,10 @@ def projected_scan(
 
     On CPU it runs as one native kernel, forward and backward, for float32 and float64 with up to 128 channels: rows are
     projected as they leave the inverse transform, and cotangents as they are read, so that no frame lies in memory between
-    the two. Nothing but the operands is kept for the backward pass, which runs the recurrence again every few states
-    and the inverse transform for the gradient of w; its sums over pixels are in float64. For other dtypes, and where jax's
-    default backend is not the CPU, it is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher orders by that pair), and
-    works under jit, vmap, remat, shard_map, sharded jit (along batch axes) and jax.export.
+    the two. For the backward pass every few states are kept, from which the recurrence is run again, and the inverse
+    transform too for the gradient of w, whose sums over pixels are in float64. For other dtypes, and where jax's default
+    backend is not the CPU, it is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher
+    orders by that pair), and works under jit, vmap, remat, shard_map, sharded jit (along batch axes) and jax.export.
 
     Args:
       x, k_hat, h0, reverse, reset, return_final: as in `spectral_scan`.
@@ -111,7 +111,7 @@ def projected_scan(
     if minus_x and w.shape[1] != channels:
         raise ValueError(f"w has shape {w.shape}; expected ({channels}, {channels}) with minus_x")
     axis = x.ndim - 4
-    if not _is_fused(implementation) or 0 in (x.size, k_hat.size, w.size):
+    if not _is_fused(implementation, x, w) or 0 in (x.size, k_hat.size, w.size):
         k_hat, h0 = (None if v is None else jnp.squeeze(v, axis) for v in (k_hat, h0))
         reset = None if reset is None else reset[..., 0, 0, 0]
         how: dict[str, Any] = dict(reverse=reverse, reset=reset, return_final=True, implementation=implementation)
@@ -126,6 +126,8 @@ def projected_scan(
     return (y, jnp.squeeze(final[0], axis)) if return_final else y
 
 
-def _is_fused(implementation):
+def _is_fused(implementation, x, w):
     """Where the kernel is not, the pair keeps its frames for the backward pass; the primitive would make them again."""
-    return implementation == "cpu" or (implementation is None and jax.default_backend() == "cpu")
+    if implementation is None:
+        return jax.default_backend() == "cpu" and cpu.takes(x.dtype, w.shape)
+    return implementation == "cpu"

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from cssm.describe.counting import addition, product, transforms
 
 Cost = Callable[[Sequence[Any], Sequence[Any], Mapping[str, Any]], float]
@@ -71,6 +73,14 @@ def _spectral_scan(operands: Sequence[Any], results: Sequence[Any], params: Mapp
     return _frames(x) + states * (product(k_hat.dtype, k_hat.dtype) + addition(k_hat.dtype)) + _frames(y)
 
 
+def _projected_scan(operands: Sequence[Any], results: Sequence[Any], params: Mapping[str, Any]) -> float:
+    """`_spectral_scan` and `_dense`, whose frames between them are no array"""
+    (x, k_hat, w, bias, *_), y = operands, results[0]
+    frames = jax.ShapeDtypeStruct((*y.shape[:-1], x.shape[-1]), x.dtype)
+    minus = x if params["minus_x"] else None
+    return _spectral_scan((k_hat, x), (frames,), params) + _dense((x, w, bias, minus), (y,), params)
+
+
 def _frames(x: Any) -> float:
     """The transforms of the frames x (..., H, W, C), one way."""
     size = x.shape[-3:-1]
@@ -107,6 +117,7 @@ COSTS: Mapping[str, Cost] = {
     "coupled_scan": _coupled_scan,
     "delta_scan": _delta_scan,
     "spectral_scan": _spectral_scan,
+    "projected_scan": _projected_scan,
     "rfft2_cl": _rfft2,
     "irfft2_cl": _irfft2,
     "dense": _dense,

@@ -46,22 +46,18 @@ class NoGateCSSM(KernelMixer):
                 self.spectral_rho,
                 origin_centred=self.origin_centred_kernel,
             )
-        k_hat, before = jnp.moveaxis(k_hat, 0, -1), None if state is None else state["S"]
+            k_hat = jnp.moveaxis(k_hat, 0, -1)
+        before = None if state is None else state["S"]
         if not last_only:
-            return self._projected(x, k_hat, before)
+            how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            scan = ProjectedScan(
+                self.channels, minus_x=not self.residual, **how, implementation=self.implementation, name="out_proj"
+            )
+            y, final = scan(x, k_hat, before)
+            return y, {"S": final}
         with jax.named_scope("spectral_scan"):
-            states, final = spectral_scan(
+            frame, final = spectral_scan(
                 x, k_hat, before, last_only=True, return_final=True, implementation=self.implementation
             )
         with jax.named_scope("projection"):
-            return self.project(states[:, None], x[:, -1:]), {"S": final}
-
-    def _projected(self, x: Array, k_hat: Array, before: Array | None) -> tuple[Array, State]:
-        """(y, state after) of all frames, projected as they leave the recurrence."""
-        how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        scan = ProjectedScan(
-            self.channels, minus_x=not self.residual, **how, implementation=self.implementation, name="out_proj"
-        )
-        with jax.named_scope("projected_scan"):
-            y, final = scan(x, k_hat, before)
-        return y, {"S": final}
+            return self.project(frame[:, None], x[:, -1:]), {"S": final}

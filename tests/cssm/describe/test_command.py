@@ -20,8 +20,8 @@ def test_prints_parameters_and_stages(capsys):
     assert text.startswith("no_gate (NoGateCSSM), x (1, 2, 4, 4, 2) bfloat16\n")
     assert re.search(r"^kernel +\(2, 3, 3\) +float32 +18$", text, re.M)
     assert re.search(r"^total +96 bytes +24$", text, re.M)
-    assert re.search(r"^spectral_scan +1,664 +\d", text, re.M)
-    assert "projection/project " not in text  # o, and not o - x
+    assert re.search(r"^out_proj/spectral_scan +1,664 +\d", text, re.M)  # 16 bits: not the two as one operation
+    assert re.search(r"^out_proj/dense +320 +\d", text, re.M)  # o, and not o - x
     assert "not counted" not in text
 
 

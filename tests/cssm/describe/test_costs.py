@@ -25,12 +25,10 @@ def test_by_hand():
     assert not found.not_counted
     # rho z, |z|, 1 + |z| and their quotient.
     assert found.stages["transition"].flops == 2 * 160 + (6 + 4 + 1 + 11) * 24
-    # Four transforms each way, and 8 FLOPs an entry and step. k_hat is transposed and given a dimension; then it, x, y and
-    # the final state are what the operation reads and writes.
-    assert found.stages["spectral_scan"] == Cost(8 * 160 + 8 * 2 * 24, 4 * spectrum + 2 * spectrum + 2 * frames)
-    # The product, the bias, and the frames taken away, which the operation reads too.
-    assert found.stages["projection/project/out_proj/dense"] == Cost(
-        64 * 2 * 2 + 2 * 64, 2 * frames + weights + frames + 8
+    # Four transforms each way, and 8 FLOPs an entry and step; the product, the bias, and the frames taken away. k_hat,
+    # which is given a dimension, x, the matrix, the bias, y and the final state are what the operation reads and writes.
+    assert found.stages["out_proj/projected_scan"] == Cost(
+        8 * 160 + 8 * 2 * 24 + 64 * 2 * 2 + 2 * 64, 2 * spectrum + 2 * frames + weights + 8
     )
     assert found.total == tuple(map(sum, zip(*found.stages.values())))
 
@@ -49,6 +47,13 @@ OPERATIONS = {
     "coupled_scan": (cssm_kernels.coupled_scan, [REAL(4, 5, 3, 3)] * 2 + [REAL(4, 5, 3)] * 3, {}, "sequential", 60),
     "delta_scan": (cssm_kernels.delta_scan, [spec(4, 5)] * 2 + [spec(4, 5, 3)] * 3, {}, "sequential", 2 * 120),
     "spectral_scan": (cssm_kernels.spectral_scan, [REAL(4, 4, 8, 5), spec(4, 5, 5)], {}, "unfused", 0),
+    "projected_scan": (
+        cssm_kernels.projected_scan,
+        [REAL(4, 4, 8, 5), spec(4, 5, 5), REAL(5, 5), REAL(5)],
+        {"minus_x": True},
+        "unfused",
+        0,
+    ),
     "rfft2_cl": (cssm_kernels.rfft2_cl, [REAL(4, 4, 8, 5)], {}, "xla", 0),
     "dense": (cssm_kernels.dense, [REAL(4, 5), REAL(5, 3), REAL(3)], {}, "xla", 0),
     "depthwise_conv": (cssm_kernels.depthwise_conv, [REAL(4, 5, 6, 3), REAL(2, 3, 3, 3), REAL(3)], {}, "xla", 0),
