@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from cssm.layers.chunks import in_chunks
 from cssm.nn.position import apply_rotary
 from cssm.nn.products import Dense
 
@@ -26,6 +27,9 @@ class Mixer(nn.Module):
       dtype: in which projections, convolutions and gates are computed; None for the promoted dtype of x and float32.
         Spectra and states are complex64 and float32 throughout (complex128 and float64 where x is float64).
       param_dtype: of the parameters.
+      frames_at_once: 0 for the whole video at once, or a divisor of its length: so many frames of one video after the
+        other, made again for the backward pass (`cssm.layers.chunks`). Less memory for more time; nothing is sown, and no
+        dropout.
       block_size: read by few; accepted by all, as the wrapper and the configs of old checkpoints pass it.
 
     A subclass implements `advance`, from which follow
@@ -44,13 +48,20 @@ class Mixer(nn.Module):
     rope_base: float = 10000.0
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    frames_at_once: int = 0
 
     encodes_positions: ClassVar[bool] = False
     not_streaming: ClassVar[str] = ""  # why there is no `step`
+    starts_from_zeros: ClassVar[bool] = True  # no state is the same as one of zeros
 
     def __call__(self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False) -> Array:
         """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work."""
-        y = self.advance(x, None, last_only=last_only)[0]
+        return self._whole(x, last_only=last_only)
+
+    def _whole(self, x: Array, *, last_only: bool, **options: Any) -> Array:
+        if self.frames_at_once and not self.is_initializing():
+            return in_chunks(self, self.checked(x), self.frames_at_once, last_only=last_only, **options)
+        y = self.advance(x, None, last_only=last_only, **options)[0]
         return y[:, -1:] if last_only else y
 
     def step(self, state: State | None, x_t: Array) -> tuple[State, Array]:
@@ -75,6 +86,8 @@ class Mixer(nn.Module):
         """Raises ValueError for a field out of range."""
         if self.kernel_size < 1:
             raise ValueError(f"kernel_size: got {self.kernel_size}, expected a positive integer")
+        if self.frames_at_once < 0:
+            raise ValueError(f"frames_at_once: got {self.frames_at_once}, expected a number >= 0")
 
     def check_choice(self, field: str, choices: Iterable[str]) -> None:
         """Raises ValueError where the field's value is none of the choices."""
@@ -126,8 +139,7 @@ class StochasticMixer(Mixer):
         deterministic: bool | None = None,
     ) -> Array:
         """As `Mixer`'s."""
-        y = self.advance(x, None, last_only=last_only, deterministic=deterministic)[0]
-        return y[:, -1:] if last_only else y
+        return self._whole(x, last_only=last_only, deterministic=deterministic)
 
     def advance(
         self, x: Array, state: State | None, *, last_only: bool = False, deterministic: bool | None = None

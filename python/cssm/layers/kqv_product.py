@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -35,6 +35,8 @@ class KQVCSSM(FrequencyGatedMixer):
 
     Parameters: kernel (C, K, K); kqv_proj (C, 3C); gates d_K, d_Q, d_V, B_K, B_Q, B_V, C_gate (C, HF); output_proj (C, C).
     """
+
+    starts_from_zeros: ClassVar[bool] = False
 
     @nn.compact
     def advance(self, x: Array, state: State | None, *, last_only: bool = False) -> tuple[Array, State]:
