@@ -16,7 +16,7 @@ from cssm_kernels.goom_scan import goom_matrix_scan, goom_scan
 from cssm_kernels.layer_norm import layer_norm
 from cssm_kernels.linear_scan import linear_scan, time_sharded_linear_scan
 from cssm_kernels.matrix_scan import matrix_scan
-from cssm_kernels.projected_scan import projected_scan
+from cssm_kernels.projected_scan import projected_filter, projected_scan
 from cssm_kernels.spectral_scan import spectral_scan
 from cssm_kernels.split_complex import SplitComplex
 
@@ -39,6 +39,7 @@ __all__ = [
     "layer_norm",
     "linear_scan",
     "matrix_scan",
+    "projected_filter",
     "projected_scan",
     "restart_with_tuned_allocator",
     "rfft2_cl",

@@ -46,7 +46,8 @@ struct Dense {
   }
   template <bool kWhole>
   static CSSM_INLINE void add_lanes(Vector value, double* to, int64_t count) {
-    if constexpr (kWhole) return store<double, V>(to, load<double, V>(to) + __builtin_convertvector(value, Vec<double, V>));
+    if constexpr (kWhole)
+      return store<double, V>(to, load<double, V>(to) + __builtin_convertvector(value, Vec<double, V>));
     for (int64_t i = 0; i < V && i < count; ++i) to[i] += double(value[i]);
   }
   template <bool kWhole, bool kStream>

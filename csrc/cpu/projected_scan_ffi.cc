@@ -7,15 +7,18 @@ namespace cssm {
 namespace {
 
 ffi::Error forward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets, int64_t spacing,
-                   bool reverse, bool minus_x, bool has_bias, bool has_h0, bool has_reset, bool returns_final,
-                   bool saves) {
+                   bool reverse, bool filters, bool minus_x, bool has_bias, bool has_h0, bool has_reset,
+                   bool returns_final, bool saves) {
   return guarded([&] {
     Operands args(xla_args);
     Results rets(xla_rets);
     const Buffer y = rets.next();
     SpectralForward out{false, y.out(), nullptr, nullptr};
     if (returns_final) out.final_state = rets.next().out();
-    if (saves) out.checkpoints = rets.next().out();
+    if (saves) {
+      const Buffer checkpoints = rets.next();
+      if (!checkpoints.empty()) out.checkpoints = checkpoints.out();
+    }
     const Buffer k = args.next(), x = args.next(), w = args.next();
     const SpectralProjection projection{from_end(y, 1), minus_x, w.data, has_bias ? args.next().data : nullptr,
                                         native_kernels().dense};
@@ -24,6 +27,7 @@ ffi::Error forward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::R
     p.x = x.data;
     p.x_batch = batch_of(x);
     p.projection = &projection;
+    p.filters = filters;
     read_state_operands(args, has_h0, has_reset, p);
     XlaThreadPool pool(xla_pool);
     spectral_scan_forward(p, out, native_kernels().spectral, pool);
@@ -31,7 +35,8 @@ ffi::Error forward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::R
 }
 
 ffi::Error backward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::RemainingRets xla_rets, int64_t spacing,
-                    bool reverse, bool minus_x, bool has_bias, bool has_h0, bool has_reset, bool has_ct_final) {
+                    bool reverse, bool filters, bool minus_x, bool has_bias, bool has_h0, bool has_reset,
+                    bool has_ct_final) {
   return guarded([&] {
     Operands args(xla_args);
     Results rets(xla_rets);
@@ -54,6 +59,7 @@ ffi::Error backward(ffi::ThreadPool xla_pool, ffi::RemainingArgs xla_args, ffi::
     XlaThreadPool pool(xla_pool);
     const SpectralProjection projection{from_end(ct, 1), minus_x, w.data, nullptr, native_kernels().dense};
     p.projection = &projection;
+    p.filters = filters;
     spectral_scan_backward(p, out, native_kernels().spectral, pool);
   });
 }
@@ -67,6 +73,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(projected_scan_forward_cpu, forward,
                                   .RemainingRets()
                                   .Attr<int64_t>("spacing")
                                   .Attr<bool>("reverse")
+                                  .Attr<bool>("filters")
                                   .Attr<bool>("minus_x")
                                   .Attr<bool>("has_bias")
                                   .Attr<bool>("has_h0")
@@ -81,6 +88,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(projected_scan_backward_cpu, backward,
                                   .RemainingRets()
                                   .Attr<int64_t>("spacing")
                                   .Attr<bool>("reverse")
+                                  .Attr<bool>("filters")
                                   .Attr<bool>("minus_x")
                                   .Attr<bool>("has_bias")
                                   .Attr<bool>("has_h0")

@@ -301,6 +301,13 @@ struct Spectral {
     }
   }
 
+  static void multiply(int64_t units, const C* a, const C* b, C* to) {
+    for (int64_t i = 0; i < units * kU; i += kU) {
+      const Lanes<C> v = kept(load_lanes(a + i)), w = kept(load_lanes(b + i));
+      store_lanes(to + i, Lanes<C>{v.re * w.re - v.im * w.im, v.re * w.im + v.im * w.re});
+    }
+  }
+
   static void add(int64_t units, const C* from, C* to) {
     for (int64_t i = 0; i < units * kU; i += kU) store_lanes(to + i, load_lanes(to + i) + load_lanes(from + i));
   }
@@ -380,6 +387,7 @@ struct Spectral {
                            column_add,
                            column_inverse,
                            pull_back,
+                           multiply,
                            add,
                            load_column,
                            store_column,

@@ -66,6 +66,7 @@ struct SpectralKernelsOf {
   void (*column_inverse)(const FrameShape<C>&, int64_t f, const C* column, C* z, C* scratch);
   // sum += conj(p) s, then p = conj(k) p.
   void (*pull_back)(int64_t units, const C* k, const C* s, C* p, C* sum);
+  void (*multiply)(int64_t units, const C* a, const C* b, C* to);
   void (*add)(int64_t units, const C* from, C* to);
   // Between planar units and complex numbers, `channels` (at most `lanes`) of them every `step` scalars.
   void (*load_column)(int64_t units, const C* from, int64_t step, int64_t channels, PartScale<C>, C* column);

@@ -34,7 +34,7 @@ class SpectralOperands {
   const char* h0(int64_t batch) const { return p.h0 ? p.h0 + h0_at_[batch] * frames.spectrum_bytes() : nullptr; }
   bool resets(int64_t batch, int64_t step) const { return p.reset && p.reset[reset_at_[batch] * p.steps + time(step)]; }
   // Whether no state from before reaches the one after this step.
-  bool starts(int64_t batch, int64_t step) const { return (step == 0 && !p.h0) || resets(batch, step); }
+  bool starts(int64_t batch, int64_t step) const { return !p.filters && ((step == 0 && !p.h0) || resets(batch, step)); }
   // Position of a frame of the result, which may hold the last alone.
   int64_t frame_at(int64_t batch, int64_t step, bool last_only) const {
     return last_only ? batch : batch * p.steps + time(step);
@@ -42,9 +42,12 @@ class SpectralOperands {
   // Position of the checkpoint before a step.
   int64_t checkpoint_at(int64_t batch, int64_t step) const { return batch * p.checkpoints() + step / p.spacing - 1; }
 
-  // Column f after one more step: next = k state + X, or X where it starts.
+  // Column f after one more step: next = k state + X, or X where it starts, or k X.
   void step(int64_t batch, int64_t step, int64_t f, const C* z, const C* k, const C* state, C* next) const {
-    if (starts(batch, step)) {
+    if (p.filters) {
+      frames.kernels.column_forward(frames.shape, f, z, next, frames.transform_scratch());
+      frames.kernels.multiply(frames.shape.height, k, next, next);
+    } else if (starts(batch, step)) {
       frames.kernels.column_forward(frames.shape, f, z, next, frames.transform_scratch());
     } else {
       frames.kernels.column_step(frames.shape, f, z, k, state, next, frames.transform_scratch());

@@ -1,5 +1,5 @@
 // S_t = X_t if reset_t else k S_{t-1} + X_t with X = rfft2(x), and y = irfft2(S), over channels-last frames; and its
-// backward pass. Where S_t = X_t, y_t is x_t: those frames are copied.
+// backward pass. Where S_t = X_t, y_t is x_t: those frames are copied. Or, without a recurrence, S_t = k X_t.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@ struct SpectralProblem {
   Dims batch;
   int64_t steps, height, width, channels;
   bool reverse;
+  bool filters;  // S_t = k X_t: of projected frames, with neither h0 nor resets, nor states kept
   const char* k;
   Dims k_batch;
   const uint8_t* reset;

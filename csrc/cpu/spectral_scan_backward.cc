@@ -115,8 +115,13 @@ class Backward {
         });
       });
       sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
-        for_blocks(i / shape.columns(),
-                   [&](const Block& b) { column(b, i % shape.columns(), {begin, begin + steps}); });
+        for_blocks(i / shape.columns(), [&](const Block& b) {
+          if (p_.filters) {
+            filter_column(b, i % shape.columns(), {begin, begin + steps});
+          } else {
+            column(b, i % shape.columns(), {begin, begin + steps});
+          }
+        });
       });
       if (projection_) {
         sharing.for_each(groups * cts.parts, [&](int64_t i) {
@@ -224,6 +229,29 @@ class Backward {
     }
   }
 
+  // S_t = k X_t: nothing passes from step to step.
+  void filter_column(const Block& b, int64_t f, Range steps) const {
+    const SpectralKernelsOf<C>& kernels = frames_.kernels;
+    const FrameShape<C>& shape = frames_.shape;
+    const int64_t size = frames_.column_size();
+    C* const k = b.k + f * size;
+    C* const scratch = frames_.transform_scratch();
+    C* const x = workspace(Purpose::kColumn).template get<C>(4 * size);
+    C *const s = x + size, *const p = s + size, *const sum = p + size;
+    if (steps.end == p_.steps) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
+    std::fill_n(sum, size, C(0));
+    for (int64_t i = 0; i < steps.end - steps.begin; ++i) {
+      C *const z_x = b.x + i * frames_.z_size(), *const z_ct = b.ct + i * frames_.z_size();
+      kernels.column_forward(shape, f, z_x, x, scratch);
+      kernels.multiply(shape.height, k, x, s);
+      kernels.column_inverse(shape, f, s, z_x, scratch);
+      kernels.column_forward(shape, f, z_ct, p, scratch);
+      kernels.pull_back(shape.height, k, x, p, sum);
+      kernels.column_inverse(shape, f, p, z_ct, scratch);
+    }
+    kernels.add(shape.height, sum, b.sum + f * size);
+  }
+
   void write_sums(int64_t k_batch, int64_t channels) const {
     for (int64_t f = 0; f < frames_.shape.columns(); ++f) {
       C* const total = sum(k_batch, 0, channels) + f * frames_.column_size();
@@ -257,7 +285,7 @@ class Backward {
     return out_.checkpoints + in_.checkpoint_at(b.batch, step) * frames_.spectrum_bytes();
   }
   // One step from nothing has no use for k.
-  bool sums_dk() const { return out_.dk && (p_.steps > 1 || p_.h0); }
+  bool sums_dk() const { return out_.dk && (p_.steps > 1 || p_.h0 || p_.filters); }
   // Whether anything is wanted of what precedes a step.
   bool reaches_before(int64_t step) const { return step > 0 || p_.h0 || out_.dh0; }
   // Whether nothing after a step reaches its adjoint: dx is ct.

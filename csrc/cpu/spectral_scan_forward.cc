@@ -110,7 +110,7 @@ class Forward {
     C* const k = b.k + f * frames_.column_size();
     C* const state = b.state + f * frames_.column_size();
     if (steps.begin == 0) {
-      if (p_.h0 || p_.steps > 1) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
+      if (p_.h0 || p_.steps > 1 || p_.filters) frames_.load_column(in_.k(b.batch), b.channels, f, {1, 1}, k);
       if (p_.h0) frames_.load_column(in_.h0(b.batch), b.channels, f, {kIn, kIn}, state);
     }
     for (int64_t i = steps.begin; i < steps.end; ++i) {
@@ -133,7 +133,7 @@ class Forward {
   }
 
   // One step from nothing gives back its frame.
-  bool only_copies() const { return p_.steps == 1 && !p_.h0 && !out_.final_state; }
+  bool only_copies() const { return !p_.filters && p_.steps == 1 && !p_.h0 && !out_.final_state; }
 
   char* y(int64_t batch, int64_t step) const {
     const int64_t frame = frames_.shape.height * frames_.shape.width;

@@ -25,6 +25,7 @@ def forward(
     spacing: int,
     results: list[tuple[tuple[int, ...], Any]],
     reverse: bool,
+    filters: bool,
     minus_x: bool,
     returns_final: bool,
     saves: bool,
@@ -38,7 +39,7 @@ def forward(
         (k_hat, x, w, bias, h0, reset),
         types,
         spacing,
-        **dict(reverse=reverse, minus_x=minus_x, returns_final=returns_final, saves=saves),
+        **dict(reverse=reverse, filters=filters, minus_x=minus_x, returns_final=returns_final, saves=saves),
         **dict(has_bias=bias is not None, has_h0=h0 is not None, has_reset=reset is not None),
     )
 
@@ -57,6 +58,7 @@ def backward(
     batch: tuple[int, ...],
     wants: tuple[bool, ...],
     reverse: bool,
+    filters: bool,
     minus_x: bool,
     returns_final: bool,
 ) -> list[Array] | None:
@@ -72,7 +74,7 @@ def backward(
         (k_hat, x, w, h0, reset, ct, *ct_final, checkpoints),
         [jax.ShapeDtypeStruct(whole.get(i, v.shape), v.dtype) for i, v in operands.items()],
         spacing,
-        **dict(reverse=reverse, minus_x=minus_x, has_bias=bias is not None, has_h0=h0 is not None),
+        **dict(reverse=reverse, filters=filters, minus_x=minus_x, has_bias=bias is not None, has_h0=h0 is not None),
         **dict(has_reset=reset is not None, has_ct_final=any(v is not None for v in ct_final)),
     )
     return [sum_to(grad, v.shape) for (i, v), grad in zip(operands.items(), outs) if wants[i]]

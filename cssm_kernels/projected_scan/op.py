@@ -1,4 +1,4 @@
-"""The public function."""
+"""The public functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from jax.typing import ArrayLike
 from cssm_kernels._dispatch import check_implementation
 from cssm_kernels._layout import as_dtype, check_flags, with_lanes
 from cssm_kernels.dense import dense
+from cssm_kernels.fft2 import irfft2_cl, rfft2_cl
 from cssm_kernels.projected_scan import cpu, rules
 from cssm_kernels.spectral_scan import spectral_scan
 from cssm_kernels.spectral_scan.layout import align
 
 IMPLEMENTATIONS = ("cpu", "cuda", "unfused", "xla", "sequential")
+FILTER_IMPLEMENTATIONS = ("cpu", "unfused", "xla")
 _OF_XLA = ("xla", "sequential")
 
 
@@ -100,6 +102,64 @@ def projected_scan(
     check_implementation(implementation, IMPLEMENTATIONS)
     check_flags(minus_x=minus_x, reverse=reverse, return_final=return_final)
     k_hat, x, h0, reset = align(k_hat, x, h0, reset)
+    w, bias = _matrix(w, bias, x, minus_x)
+    axis = x.ndim - 4
+    if not _is_fused(implementation, x, w) or 0 in (x.size, k_hat.size, w.size):
+        k_hat, h0 = (None if v is None else jnp.squeeze(v, axis) for v in (k_hat, h0))
+        reset = None if reset is None else reset[..., 0, 0, 0]
+        how: dict[str, Any] = dict(reverse=reverse, reset=reset, return_final=True, implementation=implementation)
+        s, final = spectral_scan(x, k_hat, h0, **how)
+        minus = jnp.broadcast_to(x, s.shape) if minus_x else None
+        y = dense(s, w, bias, minus=minus, implementation="xla" if implementation in _OF_XLA else None)
+        return (y, final) if return_final else y
+    params = dict(reverse=reverse, minus_x=minus_x, returns_final=return_final, implementation=implementation)
+    y, *final = _run(x, k_hat, w, bias, h0, reset, filters=False, **params)
+    return (y, jnp.squeeze(final[0], axis)) if return_final else y
+
+
+def projected_filter(
+    x: ArrayLike,
+    k_hat: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    minus_x: bool = False,
+    implementation: str | None = None,
+) -> Array:
+    """A convolution of every frame, in the spectral domain, and one matrix at every pixel: `projected_scan` of no memory.
+
+        y_t = irfft2(k_hat rfft2(x_t)) w + bias - x_t
+
+    with `- x_t` if `minus_x`. On CPU one native kernel forward and one backward, for what `projected_scan` has one; for the
+    rest it is `rfft2_cl`, `irfft2_cl` and `dense`. Differentiation and transformations are `projected_scan`'s.
+
+    Args:
+      x, k_hat, w, bias, minus_x: as in `projected_scan`.
+      implementation: None for the best on the platform, "cpu" (native), "unfused" (the operations one by one) or "xla"
+        (their forms of XLA). A named one runs or raises.
+
+    Returns:
+      (..., T, H, W, N) in x's dtype.
+
+    Raises:
+      As `projected_scan`.
+
+    Source: the circular convolutions of S4ND, CSSM model specification 2.9.
+    """
+    check_implementation(implementation, FILTER_IMPLEMENTATIONS)
+    check_flags(minus_x=minus_x)
+    k_hat, x, _, _ = align(k_hat, x, None, None)
+    w, bias = _matrix(w, bias, x, minus_x)
+    if _is_fused(implementation, x, w) and 0 not in (x.size, k_hat.size, w.size):
+        params = dict(reverse=False, minus_x=minus_x, returns_final=False, implementation=implementation)
+        return _run(x, k_hat, w, bias, None, None, filters=True, **params)[0]
+    how = "xla" if implementation == "xla" else None
+    s = irfft2_cl(k_hat * rfft2_cl(x, implementation=how), x.shape[-2], implementation=how).astype(x.dtype)
+    return dense(s, w, bias, minus=jnp.broadcast_to(x, s.shape) if minus_x else None, implementation=how)
+
+
+def _matrix(w, bias, x, minus_x):
+    """(w, bias), checked."""
     channels = x.shape[-1]
     w = as_dtype("w", w, x.dtype, "x's dtype")
     if w.ndim != 2 or w.shape[0] != channels:
@@ -110,20 +170,13 @@ def projected_scan(
             raise ValueError(f"bias has shape {bias.shape}; expected {w.shape[1:]}")
     if minus_x and w.shape[1] != channels:
         raise ValueError(f"w has shape {w.shape}; expected ({channels}, {channels}) with minus_x")
-    axis = x.ndim - 4
-    if not _is_fused(implementation, x, w) or 0 in (x.size, k_hat.size, w.size):
-        k_hat, h0 = (None if v is None else jnp.squeeze(v, axis) for v in (k_hat, h0))
-        reset = None if reset is None else reset[..., 0, 0, 0]
-        how: dict[str, Any] = dict(reverse=reverse, reset=reset, return_final=True, implementation=implementation)
-        s, final = spectral_scan(x, k_hat, h0, **how)
-        minus = jnp.broadcast_to(x, s.shape) if minus_x else None
-        y = dense(s, w, bias, minus=minus, implementation="xla" if implementation in _OF_XLA else None)
-        return (y, final) if return_final else y
+    return w, bias
+
+
+def _run(x, k_hat, w, bias, h0, reset, **params):
     lanes = x.ndim - 1
     w, bias = with_lanes(w, lanes, 2), None if bias is None else with_lanes(bias, lanes, 1)
-    params = dict(axis=axis, reverse=reverse, minus_x=minus_x, returns_final=return_final, saves=False)
-    y, *final = rules.scan(x, k_hat, w, bias, h0, reset, implementation=implementation, **params)
-    return (y, jnp.squeeze(final[0], axis)) if return_final else y
+    return rules.scan(x, k_hat, w, bias, h0, reset, axis=x.ndim - 4, saves=False, **params)
 
 
 def _is_fused(implementation, x, w):

@@ -13,6 +13,7 @@ from jax import Array
 
 from cssm_kernels._three_primitives import three_primitives
 from cssm_kernels.dense import rules as dense
+from cssm_kernels.fft2 import rules as fft2
 from cssm_kernels.projected_scan import cpu
 from cssm_kernels.spectral_scan import rules as spectral
 
@@ -32,28 +33,41 @@ def _batch(*operands: Any) -> tuple[int, ...]:
     return jnp.broadcast_shapes(*(operand.shape[:dims] for operand in operands if operand is not None))
 
 
-def _results(x, k_hat, w, bias, h0, reset, *, returns_final, saves, **_):
+def _results(x, k_hat, w, bias, h0, reset, *, returns_final, saves, filters, **_):
     batch = _batch(x, k_hat, w, bias, h0, reset)
     steps, *frame = x.shape[-4:]
     results = [((*batch, steps, *frame[:2], w.shape[-1]), x.dtype)]
     if returns_final:
         results.append(((*batch, 1, *k_hat.shape[-3:]), k_hat.dtype))
     if saves:
-        results.append(((*batch, (steps - 1) // checkpoint_spacing(*frame), *k_hat.shape[-3:]), k_hat.dtype))
+        kept = 0 if filters else (steps - 1) // checkpoint_spacing(*frame)
+        results.append(((*batch, kept, *k_hat.shape[-3:]), k_hat.dtype))
     return results
 
 
-def _definition(x, k_hat, w, bias, h0, reset, *, axis, reverse, minus_x, returns_final, saves, implementation):
+def _definition(x, k_hat, w, bias, h0, reset, *, axis, reverse, filters, minus_x, returns_final, saves, implementation):
     batch = _batch(x, k_hat, w, bias, h0, reset)
     how: dict[str, Any] = dict(axis=axis, reverse=reverse, last_only=False, saves=False, implementation=None)
-    outs = spectral.scan(k_hat, x, h0, reset, returns_final=returns_final, **how)
+    if filters:
+        outs = [filtered(x, k_hat, axis=axis)]
+    else:
+        outs = spectral.scan(k_hat, x, h0, reset, returns_final=returns_final, **how)
     o = _projected(outs[0], w, bias, x if minus_x else None)
     outs = [o, *outs[1:]]
-    if saves:
+    if saves and filters:
+        outs.append(jnp.zeros((*batch, 0, *k_hat.shape[-3:]), k_hat.dtype))
+    elif saves:
         states, _ = spectral.states_of(k_hat, x, h0, reset, axis=axis, reverse=reverse, implementation=None)
         spacing = checkpoint_spacing(*x.shape[axis + 1 :])
         outs.append(spectral.checkpoints(states, spacing, axis=axis, reverse=reverse))
     return [jnp.broadcast_to(out, (*batch, *out.shape[axis:])) for out in outs]
+
+
+def filtered(x: Array, k_hat: Array, *, axis: int) -> Array:
+    """irfft2(k_hat rfft2(x))"""
+    (x_hat,) = fft2.rfft2(x, axis=axis + 1, implementation=None)
+    (y,) = fft2.irfft2(k_hat * x_hat, width=x.shape[-2], axis=axis + 1, implementation=None)
+    return y.astype(x.dtype)
 
 
 def _projected(s: Array, w: Array, bias: Array | None, minus: Array | None) -> Array:

@@ -78,7 +78,10 @@ def _projected_scan(operands: Sequence[Any], results: Sequence[Any], params: Map
     (x, k_hat, w, bias, *_), y = operands, results[0]
     frames = jax.ShapeDtypeStruct((*y.shape[:-1], x.shape[-1]), x.dtype)
     minus = x if params["minus_x"] else None
-    return _spectral_scan((k_hat, x), (frames,), params) + _dense((x, w, bias, minus), (y,), params)
+    sums = 0
+    if params["filters"]:  # k rfft2(x), to which nothing is added
+        sums = math.prod(y.shape[:-3]) * math.prod(k_hat.shape[-3:]) * addition(k_hat.dtype)
+    return _spectral_scan((k_hat, x), (frames,), params) - sums + _dense((x, w, bias, minus), (y,), params)
 
 
 def _frames(x: Any) -> float:

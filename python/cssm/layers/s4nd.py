@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cssm.layers.base import DeltaMixer, State, StochasticMixer
+from cssm.nn.products import ProjectedFilter
 from cssm.nn.s4 import AxisKernel, DiagonalKernel, LowRankKernel
 from cssm.nn.spectra import spectral_dtype, to_space, to_spectrum
 
@@ -26,7 +27,7 @@ class S4NDCSSM(DeltaMixer, StochasticMixer):
       bidirectional: with the second term.
       dropout: rate of the dropout of y, which needs the rng `dropout`.
       deterministic: as `StochasticMixer`'s; None for dropout even in evaluation, as published.
-      implementation: of the transforms, "cpu" or "xla".
+      implementation: of `cssm_kernels.projected_filter`, or of the transforms where there is dropout: "cpu" or "xla".
       kernel_size: not read, as published.
 
     Parameters: kH, kW/{as `DiagonalKernel`}; D (C); out_proj (C, C).
@@ -55,11 +56,14 @@ class S4NDCSSM(DeltaMixer, StochasticMixer):
         with jax.named_scope("kernels"):
             # Without the barrier XLA sums over the frames anew for each of the parameters that the gain comes of.
             gain = jax.lax.optimization_barrier(self._gain(x.shape[2], x.shape[3], spectral_dtype(x)))
+        keeps_all = not self.dropout or bool(self.deterministic if deterministic is None else deterministic)
+        if keeps_all:
+            how: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            how |= {"minus_x": not self.residual, "implementation": self.implementation}
+            return ProjectedFilter(self.channels, **how, name="out_proj")(x, gain), {}
         with jax.named_scope("convolution"):
             y = to_space(gain * to_spectrum(x, self.implementation), x.shape[3], self.implementation).astype(x.dtype)
-        y = nn.Dropout(self.dropout)(
-            y, deterministic=bool(self.deterministic if deterministic is None else deterministic)
-        )
+        y = nn.Dropout(self.dropout)(y, deterministic=False)
         with jax.named_scope("output"):
             return self.project(y, x), {}
 

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from cssm.nn.implementations import native_or_xla
-from cssm_kernels import dense, projected_scan
+from cssm_kernels import dense, projected_filter, projected_scan
 
 
 class Dense(nn.Dense):
@@ -33,13 +33,13 @@ class Dense(nn.Dense):
         return y if minus is None or fits else y - minus
 
 
-class ProjectedScan(nn.Module):
-    """`cssm_kernels.projected_scan` with the parameters, and their initial values, of a `flax.linen.Dense`.
+class _Projected(nn.Module):
+    """With the parameters, and their initial values, of a `flax.linen.Dense`.
 
     Fields:
       features, dtype, param_dtype: as in `flax.linen.Dense`.
       minus_x: less the frames.
-      implementation: of the scan.
+      implementation: a layer's.
     """
 
     features: int
@@ -48,12 +48,22 @@ class ProjectedScan(nn.Module):
     param_dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
+    def promoted(self, x: Array) -> tuple[Array, Array, Array]:
+        """x, kernel and bias in the dtype computed in; to be called from a compact method."""
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.linear.default_kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:], self.param_dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return x, kernel, bias
+
+
+class ProjectedScan(_Projected):
+    """`cssm_kernels.projected_scan` with the matrix of a Dense layer."""
+
     @nn.compact
     def __call__(self, x: Array, k_hat: Array, h0: Array | None) -> tuple[Array, Array]:
         """(y, final) of frames x (B, T, H, W, C) that follow the state h0."""
-        kernel = self.param("kernel", nn.linear.default_kernel_init, (x.shape[-1], self.features), self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = self.promoted(x)
         return projected_scan(
             x,
             k_hat,
@@ -64,3 +74,14 @@ class ProjectedScan(nn.Module):
             return_final=True,
             implementation=self.implementation,
         )
+
+
+class ProjectedFilter(_Projected):
+    """`cssm_kernels.projected_filter` with the matrix of a Dense layer."""
+
+    @nn.compact
+    def __call__(self, x: Array, k_hat: Array) -> Array:
+        """Frames x (B, T, H, W, C), each by itself."""
+        x, kernel, bias = self.promoted(x)
+        how = native_or_xla(self.implementation)
+        return projected_filter(x, k_hat, kernel, bias, minus_x=self.minus_x, implementation=how)
