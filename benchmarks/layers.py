@@ -36,6 +36,9 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     "gdn_int_qk": {"gate_type": "factored"},
 }
 """Beside kernel_size=11: the published settings, where they are not the defaults."""
+CHUNKED = {f"{key} frames_at_once=8": key for key in ("gated", "gdn")}
+"""Rows of their own: against the plain form of the whole video at once."""
+ROWS = (*MIXERS, *CHUNKED)
 WITHOUT_OPERATION = ("realspace_compact_seq",)
 """Keys whose class has the field for other keys' sake."""
 TOLERANCE = 2e-4
@@ -76,8 +79,10 @@ def worst_difference(got: Any, want: Any) -> float:
 
 def measure(key: str, shape: tuple[int, ...]) -> dict[str, Any]:
     """One row of the table."""
-    cls = MIXERS[key]
-    layer = cls(channels=shape[-1], kernel_size=11, **FIELDS.get(key, {}))
+    registered = CHUNKED.get(key, key)
+    cls = MIXERS[registered]
+    fields = {**FIELDS.get(registered, {}), "frames_at_once": 8 if key in CHUNKED else 0}
+    layer = cls(channels=shape[-1], kernel_size=11, **fields)
     rng = np.random.default_rng(1)
     x, ct = (jnp.asarray(rng.standard_normal(shape, np.float32)) for _ in range(2))
     variables = perturbed(jax.jit(layer.init)(jax.random.key(0), x))
@@ -90,7 +95,7 @@ def measure(key: str, shape: tuple[int, ...]) -> dict[str, Any]:
     }
     forms = {"ours": layer}
     if hasattr(layer, "implementation") and key not in WITHOUT_OPERATION:
-        forms["xla"] = layer.clone(implementation="xla")
+        forms["xla"] = layer.clone(implementation="xla", frames_at_once=0)
     programs = {
         name: jax.jit(forward_and_backward(form)).lower(variables, x, ct).compile() for name, form in forms.items()
     }
@@ -187,25 +192,25 @@ def _number(value: str) -> Any:
 def main(argv: list[str] | None = None) -> int:
     """Entry point: 1 if a layer disagrees with its XLA form."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layers", description=__doc__)
-    parser.add_argument("--only", default="", metavar="KEYS", help="keys, by commas (all)")
+    parser.add_argument("--only", default="", metavar="KEYS", help="keys, or rows of the table, by commas (all)")
     parser.add_argument("--shape", default=",".join(map(str, SHAPE)), metavar="B,T,H,W,C")
     parser.add_argument("--out", type=Path, default=Path("results/layers.csv"))
     parser.add_argument("--no-document", action="store_true", help="leave docs/layers.md as it is")
     arguments = parser.parse_args(argv)
     shape = tuple(map(int, arguments.shape.split(",")))
-    keys = arguments.only.split(",") if arguments.only else list(MIXERS)
+    keys = arguments.only.split(",") if arguments.only else list(ROWS)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_rows(arguments.out)
     for key in keys:
         rows[key] = measure(key, shape)
-        write_csv(arguments.out, COLUMNS, [rows[key] for key in MIXERS if key in rows])
+        write_csv(arguments.out, COLUMNS, [rows[key] for key in ROWS if key in rows])
         print(table([rows[key]]).splitlines()[-1], flush=True)
         jax.clear_caches()
         gc.collect()
-    if rows.keys() >= MIXERS.keys() and not arguments.no_document:
+    if rows.keys() >= set(ROWS) and not arguments.no_document:
         text = DOCUMENT.read_text()
         before, after = text.split(START)[0], text.split(END)[1]
-        DOCUMENT.write_text(f"{before}{START}\n{table([rows[key] for key in MIXERS])}\n{END}{after}")
+        DOCUMENT.write_text(f"{before}{START}\n{table([rows[key] for key in ROWS])}\n{END}{after}")
     return int(any("off by" in rows[key]["note"] for key in keys))
 
 
