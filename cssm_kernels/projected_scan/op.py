@@ -149,14 +149,14 @@ def projected_filter(
     check_implementation(implementation, FILTER_IMPLEMENTATIONS)
     check_flags(minus_x=minus_x)
     spectrum, frames, _, _ = align(k_hat, x, None, None)
-    w, bias = _matrix(w, bias, frames, minus_x)
-    if _is_fused(implementation, frames, w) and 0 not in (frames.size, spectrum.size, w.size):
+    matrix, offset = _matrix(w, bias, frames, minus_x)
+    if _is_fused(implementation, frames, matrix) and 0 not in (frames.size, spectrum.size, matrix.size):
         how: dict[str, Any] = dict(reverse=False, minus_x=minus_x, returns_final=False, implementation=implementation)
-        return _run(frames, spectrum, w, bias, None, None, filters=True, **how)[0]
+        return _run(frames, spectrum, matrix, offset, None, None, filters=True, **how)[0]
     of = "xla" if implementation == "xla" else None
     s = irfft2_cl(spectrum * rfft2_cl(frames, implementation=of), frames.shape[-2], implementation=of)
     s = s.astype(frames.dtype)
-    return dense(s, w, bias, minus=jnp.broadcast_to(frames, s.shape) if minus_x else None, implementation=of)
+    return dense(s, matrix, offset, minus=jnp.broadcast_to(frames, s.shape) if minus_x else None, implementation=of)
 
 
 def _matrix(w, bias, x, minus_x):
