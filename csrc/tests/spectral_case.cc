@@ -4,9 +4,8 @@
 #include <utility>
 
 namespace cssm::testing {
-namespace {
 
-SpectralProblem problem(const SpectralCase& c, const SpectralInputs& in) {
+SpectralProblem spectral_problem(const SpectralCase& c, const SpectralInputs& in) {
   SpectralProblem p{};
   p.dtype = c.dtype;
   p.batch = c.batch;
@@ -26,8 +25,6 @@ SpectralProblem problem(const SpectralCase& c, const SpectralInputs& in) {
   p.spacing = c.spacing;
   return p;
 }
-
-}  // namespace
 
 DType spectrum_dtype(DType frames) { return frames == DType::kF64 ? DType::kC128 : DType::kC64; }
 
@@ -95,8 +92,8 @@ SpectralForwardResult run_forward(const SpectralCase& c, const SpectralInputs& i
   out.y = poisoned(c.dtype, c.last_only ? c.frame(c.batch) : c.frames(c.batch));
   if (c.returns_final) out.final_state = poisoned(spectrum, c.spectrum(c.batch));
   if (c.saves) out.checkpoints = poisoned(spectrum, c.spectra(c.batch, c.checkpoints()));
-  spectral_scan_forward(problem(c, in), {c.last_only, out.y.bytes(), out.final_state.bytes(), out.checkpoints.bytes()},
-                        kernels, pool);
+  spectral_scan_forward(spectral_problem(c, in),
+                        {c.last_only, out.y.bytes(), out.final_state.bytes(), out.checkpoints.bytes()}, kernels, pool);
   return out;
 }
 
@@ -107,7 +104,7 @@ SpectralBackwardResult run_backward(const SpectralCase& c, const SpectralInputs&
   out.dx = poisoned(c.dtype, c.frames(c.batch));
   if (c.wants_dk) out.dk = poisoned(spectrum, c.spectrum(c.k));
   if (c.wants_dh0) out.dh0 = poisoned(spectrum, c.spectrum(c.batch));
-  SpectralProblem p = problem(c, in);
+  SpectralProblem p = spectral_problem(c, in);
   SpectralBackward b{};
   b.last_only = c.last_only;
   b.ct = in.ct.bytes();

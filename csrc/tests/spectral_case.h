@@ -56,6 +56,8 @@ struct SpectralInputs {
 };
 SpectralInputs random_inputs(const SpectralCase& c, Random& random);
 
+SpectralProblem spectral_problem(const SpectralCase&, const SpectralInputs&);
+
 // final_state and checkpoints are empty where not wanted.
 struct SpectralForwardResult {
   Array y, final_state, checkpoints;
