@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, overload
 
 import jax
@@ -19,6 +20,7 @@ from cssm_kernels.spectral_scan.layout import align
 
 IMPLEMENTATIONS = ("cpu", "cuda", "unfused", "xla", "sequential")
 FILTER_IMPLEMENTATIONS = ("cpu", "unfused", "xla")
+_NEAR_BYTES = 256 << 10
 _OF_XLA = ("xla", "sequential")
 
 
@@ -76,16 +78,17 @@ def projected_scan(
     On CPU it runs as one native kernel, forward and backward, for float32 and float64 with up to 128 channels: rows are
     projected as they leave the inverse transform, and cotangents as they are read, so that no frame lies in memory between
     the two. For the backward pass every few states are kept, from which the recurrence is run again, and the inverse
-    transform too for the gradient of w, whose sums over pixels are in float64. For other dtypes, and where jax's default
-    backend is not the CPU, it is `spectral_scan` and `dense`. It differentiates to any order in both modes (jvp and higher
-    orders by that pair), and works under jit, vmap, remat, shard_map, sharded jit (along batch axes) and jax.export.
+    transform too for the gradient of w, whose sums over pixels are in float64. It is `spectral_scan` and `dense` where those
+    are as fast (one sequence, or frames above 256 KiB), for other dtypes, and where jax's default backend is not the CPU. It
+    differentiates to any order in both modes (jvp and higher orders by that pair), and works under jit, vmap, remat,
+    shard_map, sharded jit (along batch axes) and jax.export.
 
     Args:
       x, k_hat, h0, reverse, reset, return_final: as in `spectral_scan`.
       w: (C, N), x's dtype.
       bias: (N,), x's dtype; None for zeros.
       minus_x: less x, for which N must be C.
-      implementation: None for the best on the platform, or "cpu" (native); with the other names of `spectral_scan` it is
+      implementation: None for the faster on the platform, or "cpu" (native); with the other names of `spectral_scan` it is
         that form of it and `dense`. A named one runs or raises.
 
     Returns:
@@ -130,8 +133,8 @@ def projected_filter(
 
         y_t = irfft2(k_hat rfft2(x_t)) w + bias - x_t
 
-    with `- x_t` if `minus_x`. On CPU one native kernel forward and one backward, for what `projected_scan` has one; for the
-    rest it is `rfft2_cl`, `irfft2_cl` and `dense`. Differentiation and transformations are `projected_scan`'s.
+    with `- x_t` if `minus_x`. On CPU one native kernel forward and one backward, where `projected_scan` is one; else it is
+    `rfft2_cl`, `irfft2_cl` and `dense`. Differentiation and transformations are `projected_scan`'s.
 
     Args:
       x, k_hat, w, bias, minus_x: as in `projected_scan`.
@@ -183,5 +186,11 @@ def _run(x, k_hat, w, bias, h0, reset, **params):
 def _is_fused(implementation, x, w):
     """Where the kernel is not, the pair keeps its frames for the backward pass; the primitive would make them again."""
     if implementation is None:
-        return jax.default_backend() == "cpu" and cpu.takes(x.dtype, w.shape)
+        return jax.default_backend() == "cpu" and cpu.takes(x.dtype, w.shape) and _gains(x)
     return implementation == "cpu"
+
+
+def _gains(x):
+    """Whether one operation is faster: of one sequence, or of frames that no cache near a core holds, the pair is."""
+    *batch, _, height, width, channels = x.shape
+    return math.prod(batch) > 1 and height * width * channels * x.dtype.itemsize <= _NEAR_BYTES

@@ -19,16 +19,16 @@ def costs_of(subject):
 
 
 def test_by_hand():
-    """No_gate at T 2, 4 x 4, C 2, whose half-spectra have 24 entries. A transform of 16 real points is 160 FLOPs."""
-    found = costs_of(layer("no_gate", (1, 2, 4, 4, 2), {"kernel_size": 4}))
+    """No_gate at B 2, 4 x 4, C 2, whose half-spectra have 24 entries. A transform of 16 real points is 160 FLOPs."""
+    found = costs_of(layer("no_gate", (2, 1, 4, 4, 2), {"kernel_size": 4}))
     spectrum, frames, weights = 24 * 8, 64 * 4, 4 * 4  # bytes
     assert not found.not_counted
     # rho z, |z|, 1 + |z| and their quotient.
     assert found.stages["transition"].flops == 2 * 160 + (6 + 4 + 1 + 11) * 24
     # Four transforms each way, and 8 FLOPs an entry and step; the product, the bias, and the frames taken away. k_hat,
-    # which is given a dimension, x, the matrix, the bias, y and the final state are what the operation reads and writes.
+    # which is given a dimension, x, the matrix, the bias, y and the final states are what the operation reads and writes.
     assert found.stages["out_proj/projected_scan"] == Cost(
-        8 * 160 + 8 * 2 * 24 + 64 * 2 * 2 + 2 * 64, 2 * spectrum + 2 * frames + weights + 8
+        8 * 160 + 8 * 2 * 24 + 64 * 2 * 2 + 2 * 64, 3 * spectrum + 2 * frames + weights + 8
     )
     assert found.total == tuple(map(sum, zip(*found.stages.values())))
 

@@ -19,7 +19,7 @@ def test_spectra_are_those_of_the_kernel():
     subject = layer("no_gate", (1, 2, 4, 6, 3), {"kernel_size": 3})
     variables = initialise(subject.module, jnp.ones(subject.x.shape))
     ((stage, k_hat),) = parameter_spectra(subject.apply, variables, subject.x, root="NoGateCSSM")
-    assert stage == "out_proj/projected_scan"
+    assert stage == "out_proj/spectral_scan"
     expected = spectral_transition(variables["params"]["kernel"], 4, 6, 0.999)
     assert_close(k_hat.reshape(4, 4, 3), jnp.moveaxis(expected, 0, -1))
     (drawn,) = moduli([(stage, k_hat), ("again", k_hat), ("zeros", 0 * k_hat)], (4, 4))
