@@ -1,6 +1,6 @@
 // dense and its gradients against their formulas in double: rows, depths and widths around whole tiles and vectors,
-// both dtypes, every instruction set; the same bits on any number of threads, and nothing written where nothing is
-// wanted.
+// both dtypes, every instruction set; the same bits on any number of threads or past the caches, and nothing written
+// where nothing is wanted.
 #include "cpu/dense.h"
 
 #include <cmath>
@@ -121,6 +121,53 @@ void many_rows_have_the_same_bits_on_any_number_of_threads() {
   }
 }
 
+template <class Body>
+void for_kernels(const Body& body) {
+  for (const Table& table : tables()) {
+    body(DType::kF32, table.kernels.f32);
+    body(DType::kF64, table.kernels.f64);
+  }
+}
+
+// Results of whole lines, of others, and off the start of a line.
+void rows_asked_for_past_the_caches_have_the_same_bits() {
+  Random random(3);
+  for_kernels([&](DType dtype, const DenseKernelsOf& kernels) {
+    for (const int64_t width : {8, 16, 32, 37, 48}) {
+      for (const int64_t shift : {0, 1}) {
+        const int64_t rows = 31, depth = 5;
+        const Array x = random_exact(dtype, {rows, depth}, random), w = random_exact(dtype, {depth, width}, random);
+        const Array minus = random_exact(dtype, {rows, width}, random);
+        const Array packed(dtype, {kernels.packed_size(depth, width)});
+        kernels.pack({depth, width, w.bytes(), width, 1, nullptr}, packed.bytes());
+        Array y[2];
+        for (const bool stream : {false, true}) {
+          y[stream] = Array(dtype, {rows, width}, shift);
+          kernels.rows({rows, depth, width, x.bytes(), packed.bytes(), minus.bytes(), y[stream].bytes(), stream});
+        }
+        expect(y[0].same_bits(y[1]), "rows stored past the caches differ");
+      }
+    }
+  });
+}
+
+// Numbers of the operands are multiples of 1/128 within [-1, 1]: differences are exact.
+void differences() {
+  Random random(4);
+  for_kernels([&](DType dtype, const DenseKernelsOf& kernels) {
+    for (const int64_t n : {1, 3, 8, 16, 17, 64, 67}) {
+      const Array a = random_exact(dtype, {n}, random), b = random_exact(dtype, {n}, random);
+      for (const int64_t shift : {0, 1}) {
+        for (const bool stream : {false, true}) {
+          const Array to(dtype, {n}, shift);
+          kernels.subtract(n, a.bytes(), b.bytes(), to.bytes(), stream);
+          for (int64_t i = 0; i < n; ++i) expect(to[i] == a[i] - b[i], "a difference is off");
+        }
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace cssm::testing
 
@@ -128,5 +175,7 @@ int main() {
   using namespace cssm::testing;
   test("shapes", shapes);
   test("many rows have the same bits on any number of threads", many_rows_have_the_same_bits_on_any_number_of_threads);
+  test("rows asked for past the caches have the same bits", rows_asked_for_past_the_caches_have_the_same_bits);
+  test("differences", differences);
   return exit_status();
 }
