@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +20,15 @@ from tests.spectral_scan.cases import Case, directions, make_cotangents, make_op
 from tests.spectral_scan.test_gradients import TOLERANCE
 from tests.spectral_scan.test_values import any_case
 
-# Steps at the edges of segments of two; more channels than the kernel takes; a frame cut into parts of rows.
+# Steps at the edges of segments of two and of four; more channels than the kernel takes; frames cut into parts of rows.
 OWN = [
     *(Case((2,), steps, (24, 24, 128), h0=()) for steps in (2, 3, 5)),
     Case((), 3, (4, 3, 129)),
     Case((3,), 4, (56, 64, 20)),
+    *(Case((2,), steps, (16, 16, 128), reset=(2,)) for steps in (4, 5, 8, 11)),
+    Case((2,), 2, (57, 31, 20), h0=(2,)),
 ]
+CHANNELS = [(1, 1), (1, 128), (5, 33), (17, 16), (33, 5), (48, 96), (128, 1), (127, 128), (3, 129), (129, 3)]
 CASES = [*cases.ALL, *OWN]
 SOME = [*cases.SOME, OWN[2]]
 
@@ -97,9 +103,16 @@ def test_values_and_gradients(case, rng):
 
 
 @pytest.mark.parametrize("implementation", [None, "unfused", "xla", "sequential"])
-@pytest.mark.parametrize("case", SOME[::3], ids=str)
+@pytest.mark.parametrize("case", SOME[::4], ids=str)
 def test_every_form(implementation, case, rng):
     check(case, "float64", rng, implementation=implementation, minus_x=True, reverse=bool(case.reset))
+
+
+@pytest.mark.parametrize("channels, width", CHANNELS, ids=str)
+def test_matrices_that_are_not_square(channels, width, rng):
+    case = Case((2,), 9, (3, 4, channels), h0=(2,), reset=())
+    check(case, "float32", rng, width=width, has_bias=False)
+    check(case, "float64", rng, width=width, reverse=True)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -110,6 +123,29 @@ def test_halves_by_the_pair(dtype, rng):
     s, expected = spectral_scan(operands["x"], operands["k_hat"], operands["h0"], return_final=True)
     np.testing.assert_array_equal(y, dense(s, w, bias))
     np.testing.assert_array_equal(final, expected)
+    check(Case((2,), 9, (4, 6, 5), h0=(), reset=(2,)), dtype, rng, implementation=None, width=3, has_bias=False)
+
+
+@pytest.mark.parametrize("case", SOME[::4], ids=str)
+def test_is_the_pair(case, rng):
+    """In float64, to little more than the order of sums."""
+    operands = make_operands(case, "float64", rng)
+    w, bias = projection(case, case.frame[-1], "float64", rng)
+    ct = make_cotangents(case, "float64", False, rng)
+
+    def of_pair(operands, w, bias):
+        flags = split_flags(operands)[1]
+        s, final = cases.call(operands, **flags)
+        return dense(s, w, bias), final
+
+    def run(f):
+        primals, flags = split_flags(operands)
+        outs, vjp = jax.vjp(lambda o, w, b: f({**o, **flags}, w, b), primals, w, bias)
+        return outs, vjp(ct)
+
+    ours, pair = (jax.jit(lambda f=f: run(f))() for f in (lambda *o: call(*o, implementation="cpu"), of_pair))
+    close = lambda a, e: np.testing.assert_allclose(a, e, 1e-12, 1e-12 * (1 + np.max(np.abs(e))))
+    jax.tree.map(close, ours, pair)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -118,22 +154,23 @@ def test_any_shape(case, reverse, minus_x, width, seed):
     check(case, "float64", np.random.default_rng(seed), reverse=reverse, minus_x=minus_x, width=width)
 
 
-def test_segments_are_of_two_and_of_eight_steps():
+def test_segments_are_of_two_four_and_eight_steps():
     """What the cases above rely on."""
     assert rules.checkpoint_spacing(24, 24, 128) == 2
+    assert rules.checkpoint_spacing(16, 16, 128) == 4
     assert rules.checkpoint_spacing(4, 6, 3) == 8
 
 
-@directions
-def test_large_operands_which_pass_the_caches_have_the_same_bits(reverse, rng):
+@pytest.mark.parametrize("reverse, minus_x, width", [(False, True, 64), (True, False, 48)])
+def test_large_operands_which_pass_the_caches_have_the_same_bits(reverse, minus_x, width, rng):
     """And those of a sequence alone, whose phases all threads share."""
-    x, g = (random_array(rng, (6, 17, 32, 48, 64), "float32") for _ in range(2))
+    x, g = (random_array(rng, (6, 17, 32, 48, n), "float32") for n in (64, width))
     k_hat = 0.9 * random_array(rng, (32, 25, 64), "complex64")
-    w = random_array(rng, (64, 64), "float32") / 8
+    w = random_array(rng, (64, width), "float32") / 8
 
     @jax.jit
     def run(x, g):
-        of = lambda x, k, w: projected_scan(x, k, w, minus_x=True, reverse=reverse, implementation="cpu")
+        of = lambda x, k, w: projected_scan(x, k, w, minus_x=minus_x, reverse=reverse, implementation="cpu")
         y, vjp = jax.vjp(of, x, k_hat, w)
         return y, vjp(g)
 
@@ -151,16 +188,39 @@ def test_large_operands_which_pass_the_caches_have_the_same_bits(reverse, rng):
 
 def test_nan_stays_in_its_sequence_and_moves_forward_only(rng):
     """The matrix mixes the channels of a frame, and nothing else."""
-    operands = make_operands(Case((3,), 9, (4, 5, 3)), "float32", rng)
-    operands["x"][1, 4] = np.nan
+    operands = make_operands(Case((3,), 9, (4, 5, 3), k_batch=(3,)), "float32", rng)
+    operands["x"][1, 4, 2, 1, 0] = np.nan
     w, bias = projection(Case((), 1, (1, 1, 3)), 3, "float32", rng)
     ct = np.ones((3, 9, 4, 5, 3), np.float32)
     (y, _), grads = pulled_back(operands, w, bias, (ct, np.zeros((3, 4, 3, 3), np.complex64)), implementation="cpu")
     bad = np.isnan(y).any((2, 3, 4))
     np.testing.assert_array_equal(bad, [[False] * 9, [False] * 4 + [True] * 5, [False] * 9])
     assert np.isfinite(grads["x"]).all()  # linear in x
-    for name in ("w", "k_hat"):
-        assert np.isnan(grads[name]).all()
+    assert np.isnan(grads["w"]).any()
+    np.testing.assert_array_equal(np.isnan(grads["k_hat"]).any((1, 2, 3)), [False, True, False])
+    bad_ct = ct.copy()
+    bad_ct[1, 4, 2, 1, 0] = np.nan
+    operands["x"] = np.ones_like(operands["x"])
+    (y, _), grads = pulled_back(operands, w, bias, (bad_ct, np.zeros((3, 4, 3, 3), np.complex64)), implementation="cpu")
+    assert np.isfinite(y).all()
+    bad = np.isnan(grads["x"]).any((2, 3, 4))
+    np.testing.assert_array_equal(bad, [[False] * 9, [True] * 5 + [False] * 4, [False] * 9])
+    np.testing.assert_array_equal(np.isnan(grads["bias"]), [True, False, False])
+    np.testing.assert_array_equal(np.isnan(grads["w"]), [[True, False, False]] * 3)
+
+
+@directions
+def test_a_reset_ends_a_nan(reverse, rng):
+    """Nothing of the state passes, not even times zero, forward or back."""
+    operands = make_operands(Case((2,), 12, (4, 5, 3), reset=(2,)), "float32", rng)
+    operands["reset"] = np.zeros((2, 12), bool)
+    operands["reset"][1, 4 if reverse else 7] = True
+    operands["x"][:, 8 if reverse else 3] = np.nan
+    w, bias = projection(Case((), 1, (1, 1, 3)), 3, "float32", rng)
+    y, final = call(operands, w, bias, reverse=reverse, implementation="cpu")
+    ahead = np.arange(12)[::-1] if reverse else np.arange(12)  # the order of the scan
+    np.testing.assert_array_equal(np.isnan(y).any((2, 3, 4)), [ahead >= 3, (ahead >= 3) & (ahead < 7)])
+    assert np.isfinite(final[1]).all()
 
 
 def test_a_program_keeps_no_frame_between_the_two(rng):
@@ -174,3 +234,48 @@ def test_a_program_keeps_no_frame_between_the_two(rng):
         for f in (loss, of_pair)
     )
     assert ours <= pair - 2 * 8 * 16 * 16 * 32 * 4
+
+
+def called(shape, dtype="float32", width=32, **options):
+    """The native kernels in a program of the gradients."""
+    *_, height, columns, channels = shape
+    k_hat = jnp.ones((height, columns // 2 + 1, channels), cases.complex_dtype(dtype))
+    loss = lambda x, k, w: jnp.sum(projected_scan(x, k, w, **options) ** 2)
+    operands = jax.ShapeDtypeStruct(shape, dtype), k_hat, jnp.ones((channels, width), dtype)
+    text = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*operands).compile().as_text()
+    return sorted(set(re.findall(r'custom_call_target="cssm_(\w+)"', text)))
+
+
+@pytest.mark.parametrize(
+    "shape, dtype, width, options, fused",
+    [
+        ((2, 9, 16, 16, 32), "float32", 32, {}, True),
+        ((9, 16, 16, 32), "float32", 32, {"implementation": "cpu"}, True),
+        ((9, 16, 16, 32), "float32", 32, {}, False),  # one sequence
+        ((1, 9, 16, 16, 32), "float32", 32, {}, False),
+        ((2, 2, 64, 32, 32), "float32", 32, {}, True),  # 256 KiB
+        ((2, 2, 64, 32, 33), "float32", 33, {}, False),
+        ((2, 2, 64, 32, 17), "float64", 17, {}, False),
+        ((2, 9, 4, 4, 8), "bfloat16", 8, {}, False),
+        ((2, 9, 4, 4, 8), "float32", 129, {}, False),
+        ((2, 9, 4, 4, 8), "float32", 8, {"implementation": "unfused"}, False),
+    ],
+)
+def test_which_kernels_a_program_runs(shape, dtype, width, options, fused):
+    ours = ["projected_scan_backward", "projected_scan_forward"]
+    kernels = called(shape, dtype, width, **options)
+    assert (kernels == ours) if fused else not any("projected" in name for name in kernels), kernels
+
+
+def test_many_concurrent_calls(rng):
+    """XLA's pool is shared by all calls, and each lays out its matrix once for all threads."""
+    x = random_array(rng, (2, 9, 24, 24, 40), "float32")
+    k_hat = random_array(rng, (24, 13, 40), "complex64") * 0.2
+    w = random_array(rng, (40, 40), "float32")
+    loss = lambda *o: jnp.sum(projected_scan(*o, implementation="cpu") ** 2)
+    run = jax.jit(lambda s: jax.grad(loss, (0, 1, 2))(x, k_hat, w * s))
+    scales = np.linspace(0.1, 0.9, 8, dtype=np.float32)
+    expected = [jax.tree.map(np.asarray, run(s)) for s in scales]
+    with ThreadPoolExecutor(8) as pool:
+        for i, grads in enumerate(pool.map(lambda i: jax.tree.map(np.asarray, run(scales[i % 8])), range(64))):
+            jax.tree.map(np.testing.assert_array_equal, grads, expected[i % 8])
