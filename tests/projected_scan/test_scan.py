@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -103,7 +104,7 @@ def test_values_and_gradients(case, rng):
 
 
 @pytest.mark.parametrize("implementation", [None, "unfused", "xla", "sequential"])
-@pytest.mark.parametrize("case", SOME[::4], ids=str)
+@pytest.mark.parametrize("case", SOME[2::4], ids=str)
 def test_every_form(implementation, case, rng):
     check(case, "float64", rng, implementation=implementation, minus_x=True, reverse=bool(case.reset))
 
@@ -126,24 +127,25 @@ def test_halves_by_the_pair(dtype, rng):
     check(Case((2,), 9, (4, 6, 5), h0=(), reset=(2,)), dtype, rng, implementation=None, width=3, has_bias=False)
 
 
-@pytest.mark.parametrize("case", SOME[::4], ids=str)
+@pytest.mark.parametrize("case", SOME[2::4], ids=str)
 def test_is_the_pair(case, rng):
     """In float64, to little more than the order of sums."""
     operands = make_operands(case, "float64", rng)
     w, bias = projection(case, case.frame[-1], "float64", rng)
     ct = make_cotangents(case, "float64", False, rng)
 
-    def of_pair(operands, w, bias):
-        flags = split_flags(operands)[1]
-        s, final = cases.call(operands, **flags)
+    primals, flags = split_flags(operands)
+
+    def of_pair(o, w, bias):
+        s, final = cases.call(o)
         return dense(s, w, bias), final
 
-    def run(f):
-        primals, flags = split_flags(operands)
-        outs, vjp = jax.vjp(lambda o, w, b: f({**o, **flags}, w, b), primals, w, bias)
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(f, *primals):
+        outs, vjp = jax.vjp(lambda o, w, b: f({**o, **flags}, w, b), *primals)
         return outs, vjp(ct)
 
-    ours, pair = (jax.jit(lambda f=f: run(f))() for f in (lambda *o: call(*o, implementation="cpu"), of_pair))
+    ours, pair = (run(f, primals, w, bias) for f in (functools.partial(call, implementation="cpu"), of_pair))
     close = lambda a, e: np.testing.assert_allclose(a, e, 1e-12, 1e-12 * (1 + np.max(np.abs(e))))
     jax.tree.map(close, ours, pair)
 
