@@ -249,7 +249,7 @@ std::vector<Case> cases(DType dtype) {
     add(spectral_case({3}, 4, 6, 4, 33), 7, filters);
     add(spectral_case({1}, 3, 8, 8, 32), 32, filters);  // whole lines, which are stored past the caches
     add(spectral_case({2}, 2, 8, 8, 16), 48, filters);
-    add(spectral_case({2}, 2, 35, 33, 20), 3, filters);  // frames in parts of rows, the last of them a single row
+    add(spectral_case({4}, 2, 35, 33, 20), 3, filters);  // frames in parts of rows, the last of them a single row
     add(shared, 3, filters);
     add(crossed, 9, filters);
   }
@@ -262,7 +262,9 @@ std::vector<Case> cases(DType dtype) {
 // So large and alone that all threads work on it; one table a dtype, for the sanitizers' sake.
 std::vector<Case> alone(DType dtype) {
   std::vector<Case> all;
+  constexpr int64_t kSpreadPixels = 32 << 10;  // as in share_groups
   SpectralCase c = spectral_case({}, 34, 31, 32, 17);
+  expect(c.steps * c.height * c.width >= kSpreadPixels, "these frames are too small to be shared");
   c.dtype = dtype;
   c.spacing = 8;
   all.emplace_back(c, 3, false, true, true);
