@@ -62,10 +62,10 @@ def backward(
     minus_x: bool,
     returns_final: bool,
 ) -> list[Array] | None:
-    """The gradients wanted of (x, k_hat, w, bias, h0); all are made at once, so both k_hat's and w's must be wanted."""
-    if not (wants[1] and wants[2] and _takes(x, w, bias)):
-        return None
+    """The gradients wanted of (x, k_hat, w, bias, h0); all are made at once."""
     *ct_final, checkpoints = ct_final_and_checkpoints
+    if checkpoints is None or not _takes(x, w, bias):  # none are kept for a transpose
+        return None
     ct = jnp.zeros((*batch, *x.shape[-4:-1], w.shape[-1]), x.dtype) if ct is None else ct
     operands = {i: v for i, v in enumerate((x, k_hat, w, bias, h0)) if v is not None}
     whole = {0: (*batch, *x.shape[-4:]), 4: (*batch, 1, *k_hat.shape[-3:])}

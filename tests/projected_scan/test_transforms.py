@@ -274,3 +274,11 @@ def test_a_named_kernel_runs_or_raises(dtype, channels, width):
     assert projected_scan(x, k_hat, w).shape == (2, 2, 4, 4, width)
     with pytest.raises(ValueError, match="does not take these operands"):
         projected_scan(x, k_hat, w, implementation="cpu")
+
+
+@pytest.mark.parametrize("wanted", NAMES)
+def test_the_named_kernel_gives_each_gradient_alone(wanted, rng):
+    """What is not asked for does not keep it from running."""
+    o = operands(rng, steps=10)
+    of = lambda f, **how: jax.jit(jax.grad(lambda v: loss(*f({**o, wanted: v}, **how))))(o[wanted])
+    assert_close(of(run, implementation="cpu"), of(pair))
