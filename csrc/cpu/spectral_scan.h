@@ -35,8 +35,7 @@ struct SpectralProblem {
   int64_t checkpoints() const { return (steps - 1) / spacing; }
 };
 
-// y holds the last frame alone if last_only; it has the projection's width. final_state and
-// checkpoints may be null.
+// y holds the last frame alone if last_only; it has the projection's width. final_state and checkpoints may be null.
 struct SpectralForward {
   bool last_only;
   char* y;
@@ -45,8 +44,8 @@ struct SpectralForward {
 };
 
 // ct has y's shape; ct and ct_final may be null. dx has the full batch; dk has k's; dh0 the full batch. dh0 may be
-// null, and dk too: then x, h0 and checkpoints are not read. With a projection ct, dk, dw and dbias are there, and
-// frames are not last_only.
+// null, and dk too: then x, h0 and checkpoints are not read. With a projection ct, dk and dw are there, dbias may
+// be null, and frames are not last_only.
 struct SpectralBackward {
   bool last_only;
   const char* checkpoints;

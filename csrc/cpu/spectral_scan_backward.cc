@@ -40,10 +40,11 @@ class Backward {
   void run(ThreadPool& pool) {
     if (sums_dk()) sums_.resize(int64_t(sharers_.size()) * parts_ * frames_.channel_blocks() * frames_.spectrum_size());
     const int64_t groups = int64_t(sharers_.size()) * parts_ * frames_.groups();
-    const int64_t sets = groups * frame_parts(1).parts;
-    if (projection_) products_.resize(size_t(sets * projection_->num_sums()));
+    // As for dk: few sets where there are many sequences.
+    group_sets_ = std::clamp<int64_t>(kBusyTasks / groups, 1, frame_parts(1).parts);
+    if (projection_) products_.resize(size_t(groups * group_sets_ * projection_->num_sums()));
     share_groups(pool, groups, in_.pixels(), [this](Range range, const Sharing& sharing) { scan(range, sharing); });
-    if (projection_) write_products(sets);
+    if (projection_) write_products(groups * group_sets_);
     if (out_.dk && !sums_dk()) std::fill_n(out_.dk, int64_t(sharers_.size()) * frames_.spectrum_bytes(), char(0));
     if (!sums_dk()) return;
     share(pool, int64_t(sharers_.size()) * frames_.channel_blocks(), in_.pixels(),
@@ -124,10 +125,13 @@ class Backward {
         });
       });
       if (projection_) {
-        sharing.for_each(groups * cts.parts, [&](int64_t i) {
-          double* const sums = products_at((range.begin + i / cts.parts) * cts.parts + i % cts.parts);
-          const auto with_blocks = [&](const auto& body) { for_blocks(i / cts.parts, body); };
-          pull_back_projected(with_blocks, {begin, begin + steps}, cts.range(i), sums);
+        sharing.for_each(groups * group_sets_, [&](int64_t i) {
+          double* const sums = products_at(range.begin * group_sets_ + i);
+          const auto with_blocks = [&](const auto& body) { for_blocks(i / group_sets_, body); };
+          const Range own = part(cts.parts, group_sets_, i % group_sets_);
+          for (int64_t rows = own.begin; rows < own.end; ++rows) {
+            pull_back_projected(with_blocks, {begin, begin + steps}, cts.range(rows), sums);
+          }
           if (stream_ && sharing.spread) frames_.kernels.fence();
         });
         continue;
@@ -313,6 +317,7 @@ class Backward {
   std::vector<C> sums_;
   std::optional<ProjectedPixels> projection_;
   std::vector<double> products_;
+  int64_t group_sets_;
   bool stream_;
 };
 

@@ -7,6 +7,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cssm import MIXERS
+
+# One key a class; those that only set other defaults of another run the same code.
+KEYS = {cls: key for key, cls in MIXERS.items() if cls.__base__ not in MIXERS.values()}.values()
 
 # These tests compile much and compute little: unoptimised code halves their time.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -28,8 +28,7 @@ class Mixer(nn.Module):
         Spectra and states are complex64 and float32 throughout (complex128 and float64 where x is float64).
       param_dtype: of the parameters.
       frames_at_once: 0 for the whole video at once, or a divisor of its length: so many frames of one video after the
-        other, made again for the backward pass (`cssm.layers.chunks`). Less memory for more time; nothing is sown, and no
-        dropout.
+        other, made again for the backward pass (`cssm.layers.chunks`). Less memory for more time; nothing is sown.
       block_size: read by few; accepted by all, as the wrapper and the configs of old checkpoints pass it.
 
     A subclass implements `advance`, from which follow

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from cssm import MIXERS
 
-from tests.cssm.checks import apply, assert_close, jit, random_variables, value_and_gradient
+from tests.cssm.checks import KEYS, apply, assert_close, jit, random_variables, value_and_gradient
 
-# One key a class; those that only set other defaults of another run the same code.
-KEYS = {cls: key for key, cls in MIXERS.items() if cls.__base__ not in MIXERS.values()}.values()
 CARRIED = [key for key in KEYS if not MIXERS[key].not_streaming and MIXERS[key].starts_from_zeros]
 
 
@@ -35,6 +33,28 @@ def test_gradients_are_those_of_the_whole(key, rng):
     variables = random_variables(layer, x)
     both = [value_and_gradient(layer.clone(frames_at_once=frames), variables, x) for frames in (2, 0)]
     jax.tree.map(partial(assert_close, tolerance=3e-5), *both)
+
+
+def test_draws_dropout_for_each_chunk(rng):
+    """Of the layer's rng: none without it, and the same for the same."""
+    x = rng.normal(size=(1, 4, 4, 4, 4)).astype(np.float32)
+    layer = MIXERS["s4nd"](channels=4, dropout=0.5, frames_at_once=2)
+    variables = random_variables(layer.clone(dropout=0.0), x)
+    run = lambda seed, **how: layer.apply(variables, x, rngs={"dropout": jax.random.key(seed)}, **how)
+    np.testing.assert_array_equal(run(0), run(0))
+    assert np.abs(run(0) - run(1)).max() > 0.1
+    whole = layer.clone(frames_at_once=0).apply(variables, x, deterministic=True)
+    assert_close(run(0, deterministic=True), whole)
+    same = jnp.broadcast_to(x[:, :1], x.shape)
+    first, second = np.split(layer.apply(variables, same, rngs={"dropout": jax.random.key(0)}), 2, axis=1)
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_no_frames_are_none(rng):
+    layer = MIXERS["gated"](channels=4, kernel_size=3, frames_at_once=2)
+    variables = random_variables(layer, rng.normal(size=(1, 2, 4, 4, 4)).astype(np.float32))
+    for shape in ((2, 0, 4, 4, 4), (0, 4, 4, 4, 4)):
+        assert layer.apply(variables, jnp.zeros(shape, jnp.float32)).shape == shape
 
 
 def test_initialises_as_the_whole(rng):

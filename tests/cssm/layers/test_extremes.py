@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 from cssm import MIXERS
 
-from tests.cssm.checks import random_variables, value_and_gradient
-
-# One key a class; those that only set other defaults of another run the same code.
-KEYS = {cls: key for key, cls in MIXERS.items() if cls.__base__ not in MIXERS.values()}.values()
+from tests.cssm.checks import KEYS, random_variables, value_and_gradient
 
 
 @pytest.mark.parametrize("key", KEYS)
