@@ -99,7 +99,8 @@ def test_implementation(key):
 
 @pytest.mark.parametrize("option", ["rezidual", "kernel_size", "name", "parent"])
 def test_options_must_be_fields_of_the_mixer_alone(option):
-    with pytest.raises(ValueError, match=f"mixer_options: got '{option}', expected fields of 'no_gate': gate_type"):
+    expected = f"mixer_options: got '{option}', expected fields of 'no_gate': frames_at_once, gate_type"
+    with pytest.raises(ValueError, match=expected):
         make_mixer("no_gate", FIELDS | {"mixer_options": {option: 1}}, **COMMON)
 
 
