@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from cssm.layers.chunks import in_chunks
+from cssm.layers.chunks import frames_at_once, in_chunks
 from cssm.nn.position import apply_rotary
 from cssm.nn.products import Dense
 
@@ -27,8 +28,10 @@ class Mixer(nn.Module):
       dtype: in which projections, convolutions and gates are computed; None for the promoted dtype of x and float32.
         Spectra and states are complex64 and float32 throughout (complex128 and float64 where x is float64).
       param_dtype: of the parameters.
-      frames_at_once: 0 for the whole video at once, or a divisor of its length: so many frames of one video after the
-        other, made again for the backward pass (`cssm.layers.chunks`). Less memory for more time; nothing is sown.
+      frames_at_once: a divisor of the video's length: so many frames of one video after the other, made again for the
+        backward pass (`cssm.layers.chunks`), which takes less memory and more time, and sows nothing. 0 for the whole
+        video at once. None, the default, is about 8 for an x of 16 MiB or more in the layers that keep the most, on a CPU,
+        and else 0.
       block_size: read by few; accepted by all, as the wrapper and the configs of old checkpoints pass it.
 
     A subclass implements `advance`, from which follow
@@ -47,19 +50,21 @@ class Mixer(nn.Module):
     rope_base: float = 10000.0
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
-    frames_at_once: int = 0
+    frames_at_once: int | None = None
 
     encodes_positions: ClassVar[bool] = False
     not_streaming: ClassVar[str] = ""  # why there is no `step`
     starts_from_zeros: ClassVar[bool] = True  # no state is the same as one of zeros
+    in_chunks_from: ClassVar[float] = math.inf  # bytes of x, where `frames_at_once` is None
 
     def __call__(self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False) -> Array:
         """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work."""
         return self._whole(x, last_only=last_only)
 
     def _whole(self, x: Array, *, last_only: bool, **options: Any) -> Array:
-        if self.frames_at_once and not self.is_initializing():
-            return in_chunks(self, self.checked(x), self.frames_at_once, last_only=last_only, **options)
+        frames = 0 if self.is_initializing() else frames_at_once(self, x)
+        if frames:
+            return in_chunks(self, self.checked(x), frames, last_only=last_only, **options)
         y = self.advance(x, None, last_only=last_only, **options)[0]
         return y[:, -1:] if last_only else y
 
@@ -85,7 +90,7 @@ class Mixer(nn.Module):
         """Raises ValueError for a field out of range."""
         if self.kernel_size < 1:
             raise ValueError(f"kernel_size: got {self.kernel_size}, expected a positive integer")
-        if self.frames_at_once < 0:
+        if self.frames_at_once is not None and self.frames_at_once < 0:
             raise ValueError(f"frames_at_once: got {self.frames_at_once}, expected a number >= 0")
 
     def check_choice(self, field: str, choices: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ from cssm.layers.gdn_attention import ATTENTION_MODES, attended
 from cssm.nn.cross_frequency import CrossFrequencyConv
 from cssm.nn.delta import spectral_delta_rule
 from cssm.nn.depthwise import DepthwiseConv
+from cssm.nn.frames import of_frames
 from cssm.nn.gates import bounded_decay, spatial_mean
 from cssm.nn.norms import LayerNorm, rms_normalise
 from cssm.nn.pointwise import PointwiseConv
@@ -89,6 +90,8 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
     gate_proj_bias_init: float = 0.0
     textbook_delta: bool = False
 
+    in_chunks_from: ClassVar[float] = 16 << 20
+
     @property
     def key_dim(self) -> int:
         return self.delta_key_dim
@@ -118,6 +121,11 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
             return super().__call__(x, injected_qkv_spatial, last_only=last_only)
         self._check_fast_path()
         return self.advance(x[:, None], None, last_only=True, repeats=self.num_timesteps)[0][:, 0]
+
+    def _whole(self, x: Array, *, last_only: bool, **options: Any) -> Array:
+        if self.rope_mode == "learned_t" and not self.is_initializing():
+            self._check_length(x.shape[1])
+        return super()._whole(x, last_only=last_only, **options)
 
     @nn.compact
     def advance(
@@ -229,10 +237,14 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         """The rows of the parameter that the frames from `first` on have."""
         if self.is_initializing():
             return self.parameter("temporal_embed", nn.initializers.zeros, (frames, self.channels))
+        self._check_length(frames)
+        table: Array = self.get_variable("params", "temporal_embed")
+        return jnp.take(table, first + jnp.arange(frames), axis=0, mode="fill")
+
+    def _check_length(self, frames: int) -> None:
         table: Array = self.get_variable("params", "temporal_embed")
         if frames > len(table):
             raise ValueError(f"x: got {frames} frames, expected at most those of temporal_embed, {table.shape}")
-        return jnp.take(table, first + jnp.arange(frames), axis=0, mode="fill")
 
     def _input_gate(self, name: str, ctx: Array, x: Array) -> Array | None:
         """Of every pixel, unbounded: (B, T, H, W, C), or (B, T, H, W, 1)."""
@@ -246,6 +258,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
         """silu(z) sigmoid(gate), of z after its short convolution; gradients keep the arguments and nothing between."""
 
         @jax.checkpoint
+        @of_frames
         def opened(z: Array, gate: Array | None) -> Array:
             z = jax.nn.silu(z) if self.short_conv_size else z
             return z if gate is None else z * jax.nn.sigmoid(gate)
@@ -270,7 +283,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
 
     def _let_out(self, y: Array, gate: Array) -> Array:
         """y act(gate), of which gradients keep no more either."""
-        return jax.checkpoint(lambda y, gate: y * OUTPUT_GATES[self.output_gate_act](gate))(y, gate)
+        return jax.checkpoint(of_frames(lambda y, gate: y * OUTPUT_GATES[self.output_gate_act](gate)))(y, gate)
 
     def _attended(self, y: Array, before: Array | None) -> tuple[Array, Array | None]:
         if self.int_attention_mode == "none":

@@ -14,14 +14,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cssm.nn.frames import of_frames
 from cssm_kernels import delta_scan
 
 
+@of_frames
 def frame_norm(z: Array) -> Array:
     """z (B, T, H, F, ...) over sqrt(sum |z|^2 + 1e-6), the sum over its half-spectrum, channel by channel."""
-    return z * jax.lax.rsqrt(squared_modulus(z).sum((2, 3), keepdims=True) + 1e-6)
+    return z * jax.lax.rsqrt(squared_modulus(z).sum((1, 2), keepdims=True) + 1e-6)
 
 
+@of_frames
 def unit_keys(k: Array) -> Array:
     """k (..., d) over sqrt(sum |k|^2 + 1e-6), the sum over its components."""
     return k * jax.lax.rsqrt(squared_modulus(k).sum(-1, keepdims=True) + 1e-6)

@@ -26,6 +26,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from cssm.nn.activations import activation
+from cssm.nn.frames import of_frames
 from cssm.nn.implementations import native_or_xla
 from cssm_kernels import layer_norm
 
@@ -102,6 +103,7 @@ def normalise(
     return nn.LayerNorm(reduction_axes=axes, **dtypes, name=name)(x)
 
 
+@of_frames
 def rms_normalise(x: Array, scale: Array) -> Array:
-    """x / sqrt(mean_C(x^2) + 1e-6) * scale, over the last axis."""
+    """x (B, T, ..., C) / sqrt(mean_C(x^2) + 1e-6) * scale, over the last axis."""
     return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6) * scale

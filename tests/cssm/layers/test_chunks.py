@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cssm import MIXERS
+from cssm.layers.chunks import frames_at_once
 
 from tests.cssm.checks import KEYS, apply, assert_close, jit, random_variables, value_and_gradient
 
@@ -66,8 +67,8 @@ def test_initialises_as_the_whole(rng):
 
 @pytest.mark.parametrize("key", ["gated", "gdn"])
 def test_memory_is_that_of_a_chunk(key):
-    """Of two of sixteen frames: less than a third."""
-    x = jnp.zeros((2, 16, 16, 16, 16))
+    """Of four of 32 frames, and the states between: less than a fourth."""
+    x = jnp.zeros((2, 32, 16, 16, 16))
 
     def temporary(layer):
         variables = jax.eval_shape(layer.init, jax.random.key(0), x)
@@ -75,7 +76,65 @@ def test_memory_is_that_of_a_chunk(key):
         return jax.jit(jax.grad(loss, (0, 1))).lower(variables, x).compile().memory_analysis().temp_size_in_bytes
 
     layer = MIXERS[key](channels=16, kernel_size=3)
-    assert temporary(layer.clone(frames_at_once=2)) < temporary(layer) / 3
+    assert temporary(layer.clone(frames_at_once=4)) < temporary(layer) / 4
+
+
+class Chosen:
+    """What `frames_at_once` chooses for the gated layer and a video."""
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+    def __call__(self, shape=(4, 32, 32, 32, 32), **fields):
+        layer = MIXERS["gated"](channels=shape[-1], **fields)
+        return layer.apply({}, jax.ShapeDtypeStruct(shape, np.float32), method=frames_at_once)
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    return Chosen(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "steps, frames", [(32, 8), (8, 8), (10, 10), (7, 7), (12, 6), (27, 9), (44, 11), (4, 4), (3, 0), (17, 0)]
+)
+def test_chooses_a_divisor_near_8(steps, frames, chosen):
+    assert chosen((1, steps, 256, 256, 32)) == frames
+
+
+def test_chooses_chunks_of_large_videos_on_one_cpu(chosen, monkeypatch):
+    assert chosen() == 8
+    assert chosen((4, 32, 32, 32, 31)) == 0
+    assert chosen(frames_at_once=0) == 0
+    assert chosen(frames_at_once=2) == 2
+    assert chosen(implementation="cpu") == 8
+    assert chosen(implementation="xla") == 0
+    assert chosen(dense_mixing=True, reference_layout=True) == 0
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert chosen() == 0
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert chosen() == 0
+
+
+def test_sows_for_whole_videos_what_is_asked_for(chosen, monkeypatch, rng):
+    monkeypatch.setattr(MIXERS["gdn"], "in_chunks_from", 0)
+    x = rng.normal(size=(1, 8, 4, 4, 4)).astype(np.float32)
+    layer = MIXERS["gdn"](channels=4, kernel_size=3)
+    variables = random_variables(layer, x)
+    of = lambda layer: str(jax.make_jaxpr(layer.apply)(variables, x))
+    assert of(layer) == of(layer.clone(frames_at_once=8)) != of(layer.clone(frames_at_once=0))
+    _, sown = layer.apply(variables, x, mutable=["intermediates"])
+    assert sown["intermediates"]["alpha_t"][0].shape[:2] == (1, 8)
+
+
+def test_compiles_once_outside_of_jit(rng, monkeypatch):
+    x = rng.normal(size=(1, 4, 4, 4, 4)).astype(np.float32)
+    layer = MIXERS["gated"](channels=4, kernel_size=3, frames_at_once=2)
+    variables = random_variables(layer, x)
+    first = layer.apply(variables, x)
+    monkeypatch.setattr(type(layer), "advance", None)
+    np.testing.assert_array_equal(layer.apply(variables, x), first)
 
 
 @pytest.mark.parametrize(

@@ -236,5 +236,6 @@ def test_learned_rows_and_what_is_sown(rng):
     alpha = np.asarray(sown["intermediates"]["alpha_t"][0])
     assert alpha.dtype == np.float32
     assert alpha.min() > 0.1
-    with pytest.raises(ValueError, match=r"x: got 4 frames, expected at most those of temporal_embed, \(3, 4\)"):
-        jax.eval_shape(module.apply, variables, np.ones((2, 4, 4, 5, C), np.float32))
+    for form in (module, module.clone(frames_at_once=2)):
+        with pytest.raises(ValueError, match=r"x: got 4 frames, expected at most those of temporal_embed, \(3, 4\)"):
+            jax.eval_shape(form.apply, variables, np.ones((2, 4, 4, 5, C), np.float32))
