@@ -36,7 +36,7 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     "gdn_int_qk": {"gate_type": "factored"},
 }
 """Beside kernel_size=11: the published settings, where they are not the defaults."""
-WHOLE = {f"{key} frames_at_once=0": key for key in ("gated", "gdn")}
+WHOLE = {f"{key} frames_at_once=0": key for key in ("gated", "convs5", "deltanet", "gdn")}
 """Rows of their own: the whole video at once, where by default it is a few frames at once."""
 ROWS = (*MIXERS, *WHOLE)
 WITHOUT_OPERATION = ("realspace_compact_seq",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -55,7 +54,7 @@ class Mixer(nn.Module):
     encodes_positions: ClassVar[bool] = False
     not_streaming: ClassVar[str] = ""  # why there is no `step`
     starts_from_zeros: ClassVar[bool] = True  # no state is the same as one of zeros
-    in_chunks_from: ClassVar[float] = math.inf  # bytes of x, where `frames_at_once` is None
+    keeps_much: ClassVar[bool] = False  # for the backward pass: so frames_at_once=None may choose chunks
 
     def __call__(self, x: Array, injected_qkv_spatial: Array | None = None, *, last_only: bool = False) -> Array:
         """(B, T, H, W, C) -> (B, T, H, W, C); with `last_only` the last frame alone, (B, 1, H, W, C), for less work."""

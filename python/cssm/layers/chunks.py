@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+LARGE = 16 << 20
+"""Bytes of x from which on a layer that `keeps_much` chooses chunks itself."""
 LEAST, MOST, BEST = 4, 16, 8
-"""Frames of a chunk that a layer chooses itself: what is carried from one to the next weighs as much as a few frames."""
+"""Frames of such a chunk: what is carried from one to the next weighs as much as a few frames."""
 
 
 def frames_at_once(layer: Any, x: Array) -> int:
@@ -22,8 +24,9 @@ def frames_at_once(layer: Any, x: Array) -> int:
     if layer.frames_at_once is not None:
         return layer.frames_at_once
     suits = (
-        x.size * x.dtype.itemsize >= layer.in_chunks_from
+        layer.keeps_much
         and x.ndim == 5
+        and x.size * x.dtype.itemsize >= LARGE
         and not layer.not_streaming
         and layer.implementation in (None, "cpu")
         and (jax.default_backend(), jax.device_count()) == ("cpu", 1)

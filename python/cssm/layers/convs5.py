@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -37,6 +38,8 @@ class ConvS5CSSM(DeltaMixer):
     state_dim: int = 16
     num_groups: int = 1
     implementation: str | None = None
+
+    keeps_much: ClassVar[bool] = True
 
     def check_fields(self) -> None:
         super().check_fields()

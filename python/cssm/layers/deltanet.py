@@ -89,6 +89,7 @@ class DeltaNetCSSM(DeltaNetMixer):
     Parameters: kernel (C, K, K); qkv_proj (C, 3C); alpha, beta, B_k, B_v, C_gate; output_proj (C, C).
     """
 
+    keeps_much: ClassVar[bool] = True
     gates_inputs: ClassVar[bool] = True
     projection: ClassVar[str] = "output_proj"
 

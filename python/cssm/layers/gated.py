@@ -45,7 +45,7 @@ class GatedCSSM(GatedMixing):
     concat_xy: bool = True
 
     encodes_positions: ClassVar[bool] = True
-    in_chunks_from: ClassVar[float] = 16 << 20
+    keeps_much: ClassVar[bool] = True
 
     def check_fields(self) -> None:
         super().check_fields()

@@ -90,7 +90,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
     gate_proj_bias_init: float = 0.0
     textbook_delta: bool = False
 
-    in_chunks_from: ClassVar[float] = 16 << 20
+    keeps_much: ClassVar[bool] = True
 
     @property
     def key_dim(self) -> int:

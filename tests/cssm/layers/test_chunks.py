@@ -27,7 +27,7 @@ def test_is_the_whole_video_at_once(key, rng):
     assert_close(jit(partial(chunked.apply, last_only=True))(variables, x), whole[:, -1:], 3e-5)
 
 
-@pytest.mark.parametrize("key", ["no_gate", "gated", "gdn", "s4nd_full"])
+@pytest.mark.parametrize("key", ["no_gate", "gated", "gdn", "convs5", "deltanet", "s4nd_full"])
 def test_gradients_are_those_of_the_whole(key, rng):
     x = 0.3 * rng.normal(size=(2, 6, 4, 5, 12)).astype(np.float32)
     layer = MIXERS[key](channels=12, kernel_size=3)
@@ -80,13 +80,13 @@ def test_memory_is_that_of_a_chunk(key):
 
 
 class Chosen:
-    """What `frames_at_once` chooses for the gated layer and a video."""
+    """What `frames_at_once` chooses for a layer and a video."""
 
     def __init__(self, monkeypatch):
         monkeypatch.setattr(jax, "device_count", lambda: 1)
 
-    def __call__(self, shape=(4, 32, 32, 32, 32), **fields):
-        layer = MIXERS["gated"](channels=shape[-1], **fields)
+    def __call__(self, shape=(4, 32, 32, 32, 32), key="gated", **fields):
+        layer = MIXERS[key](channels=shape[-1], **fields)
         return layer.apply({}, jax.ShapeDtypeStruct(shape, np.float32), method=frames_at_once)
 
 
@@ -105,6 +105,8 @@ def test_chooses_a_divisor_near_8(steps, frames, chosen):
 def test_chooses_chunks_of_large_videos_on_one_cpu(chosen, monkeypatch):
     assert chosen() == 8
     assert chosen((4, 32, 32, 32, 31)) == 0
+    assert {key for key in KEYS if MIXERS[key].keeps_much} == {"gated", "gdn", "convs5", "deltanet"}
+    assert chosen(key="no_gate") == 0
     assert chosen(frames_at_once=0) == 0
     assert chosen(frames_at_once=2) == 2
     assert chosen(implementation="cpu") == 8
@@ -118,7 +120,7 @@ def test_chooses_chunks_of_large_videos_on_one_cpu(chosen, monkeypatch):
 
 
 def test_sows_for_whole_videos_what_is_asked_for(chosen, monkeypatch, rng):
-    monkeypatch.setattr(MIXERS["gdn"], "in_chunks_from", 0)
+    monkeypatch.setattr("cssm.layers.chunks.LARGE", 0)
     x = rng.normal(size=(1, 8, 4, 4, 4)).astype(np.float32)
     layer = MIXERS["gdn"](channels=4, kernel_size=3)
     variables = random_variables(layer, x)
