@@ -21,9 +21,9 @@ void share_groups(ThreadPool& pool, int64_t n, int64_t pixels, const std::functi
     const ForEach serial = [](int64_t count, const Body& body) {
       for (int64_t i = 0; i < count; ++i) body(i);
     };
-    share(pool, n, pixels, [&](int64_t group) { run({group, group + 1}, {serial, false}); });
+    share(pool, n, pixels, [&](int64_t group) { run({group, group + 1}, {serial, false, n <= threads}); });
   } else {
-    run({0, n}, {[&pool](int64_t count, const Body& body) { parallel_for(pool, count, body); }, true});
+    run({0, n}, {[&pool](int64_t count, const Body& body) { parallel_for(pool, count, body); }, true, false});
   }
 }
 

@@ -79,16 +79,30 @@ class SpectralFrames {
     kernels.rows_forward(shape, pairs, planes, step, z, transform_scratch());
   }
 
-  // Fetches part i of a group's pixels, two parts a column, from its first block on, into the second cache. Three of
-  // four: requests beyond what a core can have under way are lost, and those left to the transform go with its work.
-  void prefetch_part(const char* frame, int64_t block, int64_t i) const {
-    const Range pixels = part(shape.height * shape.width, 2 * shape.columns(), i);
-    const char* const group = frame + block_bytes(block);
+  // Fetches part i of a group's pixels, two parts a column, from its first block on, into the second cache, but for a
+  // fourth: requests beyond what a core can have under way are lost, and those left to the transform go with its work.
+  // Memory gives two lines at once, of which a group may need one: where another thread works on the group of the other
+  // line at the same time (`abreast`), each fetches both lines of half the pixels.
+  void prefetch_part(const char* frame, int64_t block, int64_t i, bool abreast) const {
+    constexpr int64_t kLine = 64;
+    const int64_t pixels = shape.height * shape.width, parts = 2 * shape.columns(), group = block / group_blocks();
     const int64_t bytes = std::min(group_blocks() * kernels.lanes, channels) * pixel_bytes_;
-    const int64_t end = pixels.begin + 3 * (pixels.end - pixels.begin) / 4;
-    for (int64_t p = pixels.begin; p < end; ++p) {
-      const char* const pixel = group + p * channels * pixel_bytes_;
-      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(pixel + byte, 0, 2);
+    const char* const first = frame + block_bytes(block);
+    const auto fetch = [&](Range range, const char* at, int64_t bytes) {
+      for (int64_t p = range.begin; p < range.end; ++p) {
+        const char* const pixel = at + p * channels * pixel_bytes_;
+        for (int64_t byte = 0; byte < bytes; byte += kLine) __builtin_prefetch(pixel + byte, 0, 2);
+      }
+    };
+    if (abreast && bytes == kLine && (group ^ 1) < groups()) {
+      const int64_t half = pixels / 2, second = group % 2;
+      const Range range = part(half, parts, i), some{range.begin, (range.begin + range.end + 1) / 2};
+      const int64_t own = second * half, other = half - own;
+      fetch({own + range.begin, own + range.end}, first - second * kLine, 2 * kLine);
+      fetch({other + some.begin, other + some.end}, first, kLine);
+    } else {
+      const Range range = part(pixels, parts, i);
+      fetch({range.begin, range.begin + 3 * (range.end - range.begin) / 4}, first, bytes);
     }
   }
 
@@ -144,11 +158,11 @@ class SpectralFrames {
   const bool together_;
 };
 
-// How a set of groups is worked on: each by one thread, or all threads on the phases of a window of steps of them all.
-// The results have the same bits.
+// How a set of groups is worked on: each by one thread, or all threads on the phases of a window of steps of them all
+// (`spread`). `abreast`: each by one thread and no group waits for another. The results have the same bits.
 struct Sharing {
   ForEach for_each;
-  bool spread;
+  bool spread, abreast;
 };
 
 // Calls body(i) for 0 <= i < n: on the pool, or all on the caller where that takes no longer than to wake a thread.

@@ -58,7 +58,7 @@ class Forward {
       const int64_t next = fetches ? std::min(most, p_.steps - begin - steps) : 0;
       sharing.for_each(only_copies() ? 0 : groups * shape.columns(), [&](int64_t i) {
         for_blocks(i / shape.columns(), [&](const Block& b) {
-          column(b, i % shape.columns(), {begin, begin + steps}, b.channels % in_group ? 0 : next);
+          column(b, i % shape.columns(), {begin, begin + steps}, b.channels % in_group ? 0 : next, sharing.abreast);
         });
       });
       const int64_t first_out = out_.last_only ? std::min(p_.steps - 1 - begin, steps) : 0;
@@ -105,7 +105,7 @@ class Forward {
   }
 
   // Fetches parts of the frames of `next` steps after these: columns leave the memory idle.
-  void column(const Block& b, int64_t f, Range steps, int64_t next) const {
+  void column(const Block& b, int64_t f, Range steps, int64_t next, bool abreast) const {
     constexpr C kIn = kSpectrumScale, kOut = C(1) / kSpectrumScale;
     C* const k = b.k + f * frames_.column_size();
     C* const state = b.state + f * frames_.column_size();
@@ -120,9 +120,9 @@ class Forward {
       }
       C* const z = b.z + (i - steps.begin) * frames_.z_size();
       const char* const ahead = i - steps.begin < next ? in_.x(b.batch, steps.end + i - steps.begin) : nullptr;
-      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f);
+      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f, abreast);
       in_.step(b.batch, i, f, z, k, state, state);
-      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f + 1);
+      if (ahead) frames_.prefetch_part(ahead, b.channels, 2 * f + 1, abreast);
       if ((!out_.last_only || i == p_.steps - 1) && !in_.starts(b.batch, i)) {
         frames_.kernels.column_inverse(frames_.shape, f, state, z, frames_.transform_scratch());
       }
