@@ -124,7 +124,7 @@ class GatedDeltaNetCSSM(DeltaRuleMixer):
 
     def _whole(self, x: Array, *, last_only: bool, **options: Any) -> Array:
         if self.rope_mode == "learned_t" and not self.is_initializing():
-            self._check_length(x.shape[1])
+            self._check_length(self.checked(x).shape[1])
         return super()._whole(x, last_only=last_only, **options)
 
     @nn.compact

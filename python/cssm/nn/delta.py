@@ -26,7 +26,7 @@ def frame_norm(z: Array) -> Array:
 
 @of_frames
 def unit_keys(k: Array) -> Array:
-    """k (..., d) over sqrt(sum |k|^2 + 1e-6), the sum over its components."""
+    """k (B, T, ..., d) over sqrt(sum |k|^2 + 1e-6), the sum over its components."""
     return k * jax.lax.rsqrt(squared_modulus(k).sum(-1, keepdims=True) + 1e-6)
 
 

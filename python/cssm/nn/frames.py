@@ -19,9 +19,8 @@ def of_frames(f: Callable[..., Array]) -> Callable[..., Array]:
 
     @wraps(f)
     def merged(*arrays: Array | None) -> Array:
-        first, *_ = (a for a in arrays if a is not None)
-        frames = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]) if a.ndim > 2 else a, arrays)
-        y = f(*frames)
-        return y.reshape(*first.shape[:2], *y.shape[1:])
+        leading = next(a.shape[:2] for a in arrays if a is not None)
+        y = f(*jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]) if a.ndim > 2 else a, arrays))
+        return y.reshape(*leading, *y.shape[1:])
 
     return merged

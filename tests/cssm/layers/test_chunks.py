@@ -79,20 +79,16 @@ def test_memory_is_that_of_a_chunk(key):
     assert temporary(layer.clone(frames_at_once=4)) < temporary(layer) / 4
 
 
-class Chosen:
-    """What `frames_at_once` chooses for a layer and a video."""
+@pytest.fixture
+def chosen(monkeypatch):
+    """What `frames_at_once` chooses for a layer and a video on one device."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
-    def __init__(self, monkeypatch):
-        monkeypatch.setattr(jax, "device_count", lambda: 1)
-
-    def __call__(self, shape=(4, 32, 32, 32, 32), key="gated", **fields):
+    def of(shape=(4, 32, 32, 32, 32), key="gated", **fields):
         layer = MIXERS[key](channels=shape[-1], **fields)
         return layer.apply({}, jax.ShapeDtypeStruct(shape, np.float32), method=frames_at_once)
 
-
-@pytest.fixture
-def chosen(monkeypatch):
-    return Chosen(monkeypatch)
+    return of
 
 
 @pytest.mark.parametrize(

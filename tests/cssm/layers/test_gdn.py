@@ -239,3 +239,5 @@ def test_learned_rows_and_what_is_sown(rng):
     for form in (module, module.clone(frames_at_once=2)):
         with pytest.raises(ValueError, match=r"x: got 4 frames, expected at most those of temporal_embed, \(3, 4\)"):
             jax.eval_shape(form.apply, variables, np.ones((2, 4, 4, 5, C), np.float32))
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 4, 5, 4\), expected \(B, T, H, W, C\)"):
+        jax.eval_shape(module.apply, variables, np.ones((2, 4, 5, C), np.float32))
